@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// The command `torus`. Runs on any Node: it finds a Node that strips types (>= 24.18.1), the one
+// running it or the one of the npm package `node`, and hands over to cli/main.ts.
+'use strict';
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+
+const [major, minor, patch] = process.versions.node.split('.').map(Number);
+const isRecent = major > 24 || (major === 24 && (minor > 18 || (minor === 18 && patch >= 1)));
+const root = join(__dirname, '..');
+const packaged = join(root, 'node_modules', 'node', 'bin', 'node');
+if (isRecent) {
+  import(join(root, 'cli', 'main.ts'));
+} else if (existsSync(packaged)) {
+  const args = [join(root, 'cli', 'main.ts'), ...process.argv.slice(2)];
+  const { spawn } = require('node:child_process');
+  const child = spawn(packaged, args, { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(signal === null ? code : 1));
+} else {
+  console.error(
+    `torus needs Node >= 24.18.1 and this is ${process.versions.node}.\n` +
+      "Run 'npm ci' in its folder (it brings a Node of its own), or install a newer Node.",
+  );
+  process.exit(64);
+}
