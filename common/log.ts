@@ -1,0 +1,29 @@
+// The log: one JSON object a line on stderr (stdout is for what was asked for), or plain lines on a
+// terminal. Secrets never reach it: the names below are blanked wherever they stand.
+import { type DestinationStream, type Logger, pino } from 'pino';
+
+export type Log = Logger;
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+const SECRET = ['password', 'token', 'secret', 'authorization', 'cookie', 'privateKey'];
+
+export interface LogOptions {
+  readonly role: string;
+  readonly level: LogLevel;
+  /** Where lines go; stderr when absent. Writes are synchronous: a crash loses no line. */
+  readonly destination?: DestinationStream;
+}
+
+export function createLog(options: LogOptions): Log {
+  const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
+  return pino(
+    {
+      level: options.level,
+      base: { role: options.role },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: { paths: SECRET.flatMap((name) => [name, `*.${name}`]), censor: '[hidden]' },
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+}

@@ -1,0 +1,122 @@
+// The live state of a cluster: which nodes are alive, who leads, what is to be where (assignment)
+// and what is where (copies). Everything in it can be lost and is then told again: the catalog is the
+// record of truth, and predictions never wait for it.
+// Time is the registry's own: a TTL counts from the moment the registry took the write.
+
+/** Entries carry it, so that N and N-1 work side by side; a newer one is refused by the reader. */
+export const REGISTRY_SCHEMA = 1;
+
+export const ASSIGNMENT_SHARDS = 256;
+
+/** Heartbeats every HEARTBEAT_MS; a node unheard of for NODE_TTL_MS (4 of them) is gone. */
+export const HEARTBEAT_MS = 500;
+export const NODE_TTL_MS = 2_000;
+export const LEADER_LEASE_MS = 3_000;
+export const LEADER_RENEW_MS = 1_000;
+/** Announcements only save time: every watcher also looks for itself this often. */
+export const RESYNC_MS = 60_000;
+
+export interface NodeRecord {
+  readonly schema: number;
+  readonly id: string;
+  /** Another one each time the node starts: a restarted node is not the one that died. */
+  readonly incarnation: string;
+  /** host:port of its gRPC listener. */
+  readonly address: string;
+  readonly state: 'SERVING' | 'DRAINING';
+  readonly zone: string;
+  /** What its models may take together; 0 is no limit. */
+  readonly memoryLimitBytes: number;
+}
+
+export type CopyState = 'LOADING' | 'READY' | 'UNLOADING' | 'FAILED' | 'QUARANTINED';
+
+/** What a node says of one model version that it holds or tried to hold. */
+export interface CopyRecord {
+  readonly model: string;
+  readonly version: number;
+  readonly manifestSha256: string;
+  readonly state: CopyState;
+  /** Why, for FAILED and QUARANTINED; '' else. */
+  readonly reason: string;
+  readonly memoryBytes: number;
+}
+
+/** All that nodes and routers need to know of a model version; they never open the catalog. */
+export interface AssignmentEntry {
+  readonly model: string;
+  readonly version: number;
+  readonly manifestSha256: string;
+  /** Node ids in the order of the ring; the first is the home. Empty: known, placed nowhere. */
+  readonly nodes: readonly string[];
+  /** Share of the model's calls without a version, 0 to 1; 0 is reachable by its number only. */
+  readonly weight: number;
+  readonly isIdempotent: boolean;
+}
+
+/** One of ASSIGNMENT_SHARDS parts of the assignment, by hash of the model's name. */
+export interface AssignmentShard {
+  readonly schema: number;
+  readonly index: number;
+  /** The leader's; older ones are refused by registry, routers and nodes. */
+  readonly epoch: number;
+  /** Grows within an epoch with each change of this shard. */
+  readonly revision: number;
+  readonly entries: readonly AssignmentEntry[];
+}
+
+export interface ShardRevision {
+  readonly index: number;
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+export interface Lease {
+  readonly name: string;
+  readonly owner: string;
+  /** The catalog's fencing number that the owner raised before it asked; the registry carries it. */
+  readonly epoch: number;
+}
+
+/** What may have changed; a watcher reads again what it is interested in. */
+export type RegistryChange =
+  | { readonly kind: 'nodes' }
+  | { readonly kind: 'copies'; readonly nodeId: string }
+  | { readonly kind: 'assignment'; readonly index: number }
+  | { readonly kind: 'lease'; readonly name: string }
+  | { readonly kind: 'announcement'; readonly topic: string };
+
+/** Every method may fail with UNAVAILABLE when the registry can't be reached. */
+export interface Registry {
+  /** Makes or replaces a node with its copies; alive for ttlMs from now. */
+  putNode(node: NodeRecord, copies: readonly CopyRecord[], ttlMs: number): Promise<void>;
+  /** False: not known (never, expired, or another incarnation): call putNode again. */
+  heartbeat(nodeId: string, incarnation: string, ttlMs: number): Promise<boolean>;
+  /** Replaces what the node says of its copies. False as for heartbeat. */
+  putCopies(nodeId: string, incarnation: string, copies: readonly CopyRecord[]): Promise<boolean>;
+  /** Leaves at once; nothing happens when it is another incarnation's by now. */
+  removeNode(nodeId: string, incarnation: string): Promise<void>;
+  /** The live nodes, ordered by id. */
+  nodes(): Promise<readonly NodeRecord[]>;
+  /** Copies of the live nodes, by node id. */
+  copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>>;
+
+  /** True: the lease is the owner's for ttlMs. False: another owner's is still running. */
+  acquireLease(lease: Lease, ttlMs: number): Promise<boolean>;
+  /** False: lost (expired, or another's by now). */
+  renewLease(lease: Lease, ttlMs: number): Promise<boolean>;
+  releaseLease(lease: Lease): Promise<void>;
+  lease(name: string): Promise<Lease | undefined>;
+
+  /** False: refused, since the shard there has a newer (epoch, revision) or the same. */
+  putShard(shard: AssignmentShard): Promise<boolean>;
+  /** Of the shards that were ever written, ordered by index. */
+  shardRevisions(): Promise<readonly ShardRevision[]>;
+  shards(indices: readonly number[]): Promise<readonly AssignmentShard[]>;
+
+  /** Tells watchers of a topic ('jobs'): carries no data. */
+  announce(topic: string): Promise<void>;
+  /** Hints of changes, from any client; some may be lost. The function returned ends it. */
+  watch(listener: (change: RegistryChange) => void): () => void;
+  close(): Promise<void>;
+}
