@@ -22,6 +22,7 @@ export function isInnerPath(path: string): boolean {
     !path.includes('\0') &&
     !posix.isAbsolute(path) &&
     posix.normalize(path) === path &&
+    !path.endsWith('/') &&
     path !== '.' &&
     !path.split('/').includes('..')
   );

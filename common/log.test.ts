@@ -1,0 +1,25 @@
+import test from 'ava';
+import { createLog } from './log.ts';
+
+test('secrets are blanked, at the top and one level down', (t) => {
+  const lines: string[] = [];
+  const log = createLog({
+    role: 'node',
+    level: 'info',
+    destination: { write: (line: string) => lines.push(line) },
+  });
+  log.info({ token: 'abc', tls: { privateKey: 'xyz' }, model: 'digits' }, 'loaded');
+  const line = JSON.parse(lines[0] ?? '{}') as Record<string, unknown>;
+  t.is(line.token, '[hidden]');
+  t.deepEqual(line.tls, { privateKey: '[hidden]' });
+  t.is(line.model, 'digits');
+  t.is(line.role, 'node');
+  t.is(line.level, 'info');
+});
+
+test('lines below the level are not written', (t) => {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => lines.push(line) };
+  createLog({ role: 'node', level: 'warn', destination }).info('quiet');
+  t.deepEqual(lines, []);
+});
