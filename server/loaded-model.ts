@@ -1,0 +1,131 @@
+// A loaded model version, as the services see it: requests go in, each is answered exactly once.
+// Behind it stand the batcher (decides), the engine's instances (compute) and a clock.
+import type { Clock } from '../common/clock.ts';
+import type { StatusError } from '../common/status.ts';
+import type { Tensor, TensorSpec } from '../common/tensor.ts';
+
+/** A run that takes longer marks the model FAILED: a thread can't be taken back from native code. */
+export const DEFAULT_MAX_RUN_MS = 60_000;
+/** Requests that wait for an instance; one more is refused with UNAVAILABLE. */
+export const DEFAULT_MAX_QUEUE_SIZE = 1024;
+/** Bytes of tensors that wait for an instance; a request above that is refused with UNAVAILABLE. */
+export const DEFAULT_MAX_QUEUE_BYTES = 256 * 1024 * 1024;
+
+/** Nanoseconds of the steps of one request, and the size of the batch that it ran in. */
+export interface InferTimings {
+  /** From submit until its batch closed. */
+  readonly queueNs: number;
+  /** The batch's copying of inputs into the slab. */
+  readonly computeInputNs: number;
+  /** The batch's run, from handing it over until the answer is back. */
+  readonly computeInferNs: number;
+  /** The batch's outputs, from the runtime's memory to the views handed out. */
+  readonly computeOutputNs: number;
+  readonly batchRows: number;
+}
+
+export type InferOutcome =
+  | { readonly ok: true; readonly outputs: readonly Tensor[]; readonly timings: InferTimings }
+  | { readonly ok: false; readonly error: StatusError };
+
+/** One request, already checked against the model's `inputs`: names, datatypes, shapes, byte counts. */
+export interface InferRequest {
+  /**
+   * In the order of the model's inputs; shapes with the batch dimension, where the model has one.
+   * BYTES in raw form (u32 length, then the bytes, for each element). The bytes are copied once, when
+   * the batch closes; they must not change before `done` is called.
+   */
+  readonly inputs: readonly Tensor[];
+  /** The batch dimension, 1 to maxBatchSize; 1 for a model without batching (maxBatchSize 0). */
+  readonly rows: number;
+  /** Moment on the clock of this thread. Past it while still queued: DEADLINE_EXCEEDED, no compute. */
+  readonly deadlineMs: number;
+  /**
+   * Called exactly once, perhaps before `submit` returns (a full queue, for one). Outputs are in the
+   * order of the model's outputs; their bytes are views of shared memory, good only until `done`
+   * returns: encode or copy them there. Must not throw.
+   */
+  done(outcome: InferOutcome): void;
+}
+
+export type ModelState = 'READY' | 'FAILED' | 'STOPPING' | 'STOPPED';
+
+export interface LoadedModel {
+  readonly model: string;
+  readonly version: number;
+  /** As ONNX declares them: with the batch dimension, -1 where open. */
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  /** 0: no batching, one request a run. */
+  readonly maxBatchSize: number;
+  readonly instanceCount: number;
+  /** Cost for placement: the larger of 1.5 x the file and the growth of RSS while it was loaded. */
+  readonly memoryBytes: number;
+  readonly state: ModelState;
+  /** Requests waiting or running. */
+  readonly inFlight: number;
+  submit(request: InferRequest): void;
+  /** A queued request is answered CANCELLED at once; one that runs keeps its slot and its outcome. */
+  cancel(request: InferRequest): void;
+  /**
+   * Takes no more (UNAVAILABLE), runs what is queued, releases the memory and lets the workers end.
+   * After a hung run it resolves without that worker: see ModelFailure.
+   */
+  stop(): Promise<void>;
+}
+
+/**
+ * Why a READY model became FAILED. HUNG_RUN: a run passed maxRunMs; its thread can't be ended, and
+ * process.exit() meanwhile aborts, so the process is to drain and then end itself. CRASH_LOOP: its
+ * workers ended again and again; the rest of the process is well.
+ */
+export interface ModelFailure {
+  readonly kind: 'HUNG_RUN' | 'CRASH_LOOP';
+  readonly error: StatusError;
+}
+
+/** Why a request failed: the `reason` label of Triton's nv_inference_request_failure, and ours. */
+export type FailReason = 'REJECTED' | 'TIMEOUT' | 'CANCELED' | 'BACKEND' | 'OTHER';
+
+/** Told what happens, for statistics. Called on the hot path: count, and return. */
+export interface ModelObserver {
+  /** One run that succeeded. */
+  batchDone?(rows: number, requests: number, timings: InferTimings): void;
+  /** One request that succeeded; `totalNs` from submit until its outputs were ready. */
+  requestSucceeded?(rows: number, totalNs: number, timings: InferTimings): void;
+  requestFailed?(reason: FailReason, totalNs: number): void;
+  /** An instance's worker ended and another takes its place. */
+  instanceReplaced?(reason: string): void;
+}
+
+export interface LoadModelOptions {
+  readonly model: string;
+  readonly version: number;
+  /** The ONNX file on disk; external data lies beside it. */
+  readonly modelPath: string;
+  /** 0 (default): the model's inputs have no batch dimension of ours. */
+  readonly maxBatchSize?: number;
+  readonly preferredBatchSizes?: readonly number[];
+  /** How long the oldest request may wait for company while an instance is free. Default 0. */
+  readonly maxQueueDelayUs?: number;
+  readonly maxQueueSize?: number;
+  readonly maxQueueBytes?: number;
+  /** Default 1. Each has its own thread and its own copy of the weights. */
+  readonly instanceCount?: number;
+  readonly maxRunMs?: number;
+  /** Default 1: more help big models on idle machines only. */
+  readonly intraOpThreads?: number;
+  /** Where quarantine markers are kept (server/engines/marker.ts); absent: none are written. */
+  readonly markerDir?: string;
+  readonly clock?: Clock;
+  readonly observer?: ModelObserver;
+  /** Once at most. The model has answered everything UNAVAILABLE by then. */
+  readonly onFailed?: (failure: ModelFailure) => void;
+}
+
+/**
+ * Loads and warms up; resolves READY. @throws INVALID_ARGUMENT for a file that ONNX Runtime can't
+ * serve, with its reason; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when the
+ * worker died.
+ */
+export type LoadModel = (options: LoadModelOptions) => Promise<LoadedModel>;
