@@ -1,6 +1,7 @@
 // The catalog's documents: what each kind holds. The catalog is the record of truth; the registry
-// only carries what follows from it. Each document has a schema number: N and N-1 are read, a newer
-// one is refused with a clear message. Times are milliseconds since 1970 (for people, not decisions).
+// only carries what follows from it. Each document has a schema number: N and N-1 are read, a
+// newer one is refused with a clear message. Times are milliseconds since 1970 (for people, not
+// decisions).
 import { z } from 'zod';
 import { isName, isSha256 } from '../common/names.ts';
 import { DATATYPES } from '../common/tensor.ts';

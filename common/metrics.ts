@@ -1,6 +1,6 @@
-// Metrics of a process with several threads: each thread keeps its own prom-client registry, and the
-// one that answers /metrics joins them. The number of label sets is bounded, so that a flood of model
-// names can't grow the process: past the limit a value is counted under '_other'.
+// Metrics of a process with several threads: each thread keeps its own prom-client registry, and
+// the one that answers /metrics joins them. The number of label sets is bounded, so that a flood
+// of model names can't grow the process: past the limit a value is counted under '_other'.
 import {
   AggregatorRegistry,
   collectDefaultMetrics,
@@ -30,7 +30,9 @@ export async function snapshot(metrics: Metrics): Promise<MetricsSnapshot> {
   return (await metrics.getMetricsAsJSON()) as unknown as MetricsSnapshot;
 }
 
-/** Joins the threads' metrics: counters and histograms add up, gauges as each says (default sum). */
+/**
+ * Joins the threads' metrics: counters and histograms add up, gauges as each says (default sum).
+ */
 export async function renderMetrics(snapshots: readonly MetricsSnapshot[]): Promise<string> {
   const parts = snapshots.filter((part) => part.length > 0).map((part) => [...part]);
   return await AggregatorRegistry.aggregate(parts).metrics();

@@ -28,7 +28,10 @@ export function isSha256(text: string): boolean {
 /** Largest version number: 2^53-1, so that it stays exact as a JavaScript number. */
 const VERSION = /^[1-9][0-9]{0,15}$/;
 
-/** '' is undefined (the newest). @throws INVALID_ARGUMENT with the text that Triton's clients know. */
+/**
+ * '' is undefined (the newest). @throws INVALID_ARGUMENT with the text that Triton's clients
+ * know.
+ */
 export function parseVersion(text: string): number | undefined {
   if (text === '') return undefined;
   const version = VERSION.test(text) ? Number(text) : Number.NaN;

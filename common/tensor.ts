@@ -1,5 +1,5 @@
-// Tensors as the Open Inference Protocol speaks of them: a datatype name, a shape, and bytes, little
-// endian and row major.
+// Tensors as the Open Inference Protocol speaks of them: a datatype name, a shape, and bytes,
+// little endian and row major.
 
 export const DATATYPES = [
   'BOOL',
@@ -41,7 +41,10 @@ export function isDatatype(text: string): text is Datatype {
   return Object.hasOwn(ELEMENT_BYTES, text);
 }
 
-/** Bytes of one element; 0 for BYTES, whose elements carry a length of their own (u32, then bytes). */
+/**
+ * Bytes of one element; 0 for BYTES, whose elements carry a length of their own (u32, then
+ * bytes).
+ */
 export function elementSizeBytes(datatype: Datatype): number {
   return ELEMENT_BYTES[datatype];
 }

@@ -1,5 +1,6 @@
-// A manifest is one model version's table of contents: every file with its hash, and what a node must
-// know to serve it. It is a blob itself, so its hash names the version's exact content everywhere.
+// A manifest is one model version's table of contents: every file with its hash, and what a node
+// must know to serve it. It is a blob itself, so its hash names the version's exact content
+// everywhere.
 import { posix } from 'node:path';
 import { z } from 'zod';
 import { isName, isSha256 } from '../common/names.ts';

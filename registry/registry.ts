@@ -1,7 +1,7 @@
 // The live state of a cluster: which nodes are alive, who leads, what is to be where (assignment)
-// and what is where (copies). Everything in it can be lost and is then told again: the catalog is the
-// record of truth, and predictions never wait for it.
-// Time is the registry's own: a TTL counts from the moment the registry took the write.
+// and what is where (copies). Everything in it can be lost and is then told again: the catalog is
+// the record of truth, and predictions never wait for it. Time is the registry's own: a TTL
+// counts from the moment the registry took the write.
 
 /** Entries carry it, so that N and N-1 work side by side; a newer one is refused by the reader. */
 export const REGISTRY_SCHEMA = 1;
@@ -74,7 +74,9 @@ export interface ShardRevision {
 export interface Lease {
   readonly name: string;
   readonly owner: string;
-  /** The catalog's fencing number that the owner raised before it asked; the registry carries it. */
+  /**
+   * The catalog's fencing number that the owner raised before it asked; the registry carries it.
+   */
   readonly epoch: number;
 }
 

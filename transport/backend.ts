@@ -1,6 +1,7 @@
-// What a call is, apart from any transport: bytes in, bytes out, a status. Services and the router
-// are written against this; shells (grpc-js today) carry it over a wire, and in one process it is
-// simply called. Callbacks instead of promises: nothing is allocated per call beyond the call itself.
+// What a call is, apart from any transport: bytes in, bytes out, a status. Services and the
+// router are written against this; shells (grpc-js today) carry it over a wire, and in one
+// process it is simply called. Callbacks instead of promises: nothing is allocated per call
+// beyond the call itself.
 import type { StatusError } from '../common/status.ts';
 
 /** Lower-case keys, in order, repeated keys allowed. Values of keys that end in -bin are bytes. */
@@ -13,7 +14,9 @@ export type MethodKind = 'unary' | 'client_stream' | 'server_stream' | 'bidi_str
 /** A call without a deadline gets this one (consequence: it ends with DEADLINE_EXCEEDED). */
 export const DEFAULT_DEADLINE_MS = 60_000;
 
-/** Largest message, every hop, both ways. Above it: RESOURCE_EXHAUSTED, and the limit in the text. */
+/**
+ * Largest message, every hop, both ways. Above it: RESOURCE_EXHAUSTED, and the limit in the text.
+ */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface CallContext {
@@ -30,7 +33,10 @@ export interface CallContext {
   onCancel: (() => void) | undefined;
 }
 
-/** One request, one answer. Exactly one of succeed and fail is called, once; later ones are ignored. */
+/**
+ * One request, one answer. Exactly one of succeed and fail is called, once; later ones are
+ * ignored.
+ */
 export interface UnaryCall extends CallContext {
   /** The message, without gRPC's length prefix, inflated. Valid until the call is answered. */
   readonly request: Uint8Array;

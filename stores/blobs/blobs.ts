@@ -14,7 +14,10 @@ export interface BlobRange {
 export interface BlobReader {
   /** Undefined: not there. */
   stat(sha256: string): Promise<BlobInfo | undefined>;
-  /** @throws NOT_FOUND, also for text that is no hash. The reader verifies the hash, not the store. */
+  /**
+   * @throws NOT_FOUND, also for text that is no hash. The reader verifies the hash, not the
+   * store.
+   */
   read(sha256: string, range?: BlobRange): AsyncIterable<Uint8Array>;
 }
 

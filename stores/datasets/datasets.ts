@@ -31,7 +31,9 @@ export interface RowBatch {
   /** Who read them (a job's or a stream partition's name) and how far it has come after them. */
   readonly source: string;
   readonly offset: string;
-  /** The offset it stood at before: '' at the start. Another one stored: ABORTED, nothing written. */
+  /**
+   * The offset it stood at before: '' at the start. Another one stored: ABORTED, nothing written.
+   */
   readonly expectedOffset: string;
 }
 

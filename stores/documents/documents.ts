@@ -1,5 +1,5 @@
-// The catalog's store: small JSON documents by kind and key, changed by compare-and-set. Four verbs,
-// so that sqlite, PostgreSQL, MongoDB and Cassandra can all keep the same promise.
+// The catalog's store: small JSON documents by kind and key, changed by compare-and-set. Four
+// verbs, so that sqlite, PostgreSQL, MongoDB and Cassandra can all keep the same promise.
 
 /** Above it: RESOURCE_EXHAUSTED. Large things are blobs. */
 export const MAX_DOCUMENT_BYTES = 256 * 1024;

@@ -1,0 +1,139 @@
+// The house rules that a program can check. Each failure names the file and what would be right.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, normalize } from 'node:path';
+import test from 'ava';
+
+const FILE_LINES_CEILING = 400;
+const LINE_CEILING = 100;
+const BANNED_NAMES = /^(utils?|helpers?|managers?|misc|common|types|interfaces|index)\.ts$/;
+const ROLES = ['router', 'server', 'control', 'ingest', 'trainer', 'gateway'];
+
+/** What a folder may import besides itself; see the layout in docs/ARCHITECTURE.md. */
+const BELOW: Record<string, readonly string[]> = {
+  common: [],
+  proto: ['common'],
+  transport: ['common', 'proto'],
+  registry: ['common', 'proto', 'transport'],
+  stores: ['common', 'proto', 'transport'],
+  model: ['common', 'proto', 'transport', 'registry', 'stores'],
+  catalog: ['common', 'proto', 'transport', 'registry', 'stores', 'model'],
+};
+const FOUNDATION = [...Object.keys(BELOW)];
+for (const role of ROLES) BELOW[role] = FOUNDATION;
+BELOW.cli = [...FOUNDATION, ...ROLES, 'loadtest'];
+BELOW.loadtest = [...FOUNDATION, ...ROLES, 'cli'];
+BELOW.scripts = [...FOUNDATION];
+BELOW.test = [...FOUNDATION, ...ROLES, 'cli', 'loadtest', 'scripts'];
+
+/** Files without a unit test beside them or in their folder, each with its reason. */
+const UNTESTED: Record<string, string> = {
+  'scripts/lock.ts': 'runs against package-lock.json only; npm ci fails when it is wrong',
+  'scripts/test.ts': 'every test run is its test',
+  'scripts/check.ts': 'every check is its test',
+};
+
+function tracked(pattern: string): readonly string[] {
+  const listed = spawnSync('git', ['ls-files', '-co', '--exclude-standard', pattern], {
+    encoding: 'utf8',
+  });
+  if (listed.status !== 0) throw new Error(`git ls-files failed: ${listed.stderr}`);
+  return listed.stdout.split('\n').filter((path) => path !== '' && existsSync(path));
+}
+
+const isGenerated = (path: string): boolean => path.startsWith('proto/gen/');
+const sources = tracked('*.ts').filter((path) => !isGenerated(path));
+const contents = new Map(sources.map((path) => [path, readFileSync(path, 'utf8')]));
+
+const isTest = (path: string): boolean => /\.(test|contract)\.ts$/.test(path);
+const folderOf = (path: string): string => path.split('/')[0] ?? '';
+
+function importsOf(path: string): readonly string[] {
+  const text = contents.get(path) ?? '';
+  const pattern = /(?:^|\s)(?:import|export)\s[^'"`;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/g;
+  return [...text.matchAll(pattern)].map((found) =>
+    normalize(join(dirname(path), found[1] ?? found[2] ?? '')),
+  );
+}
+
+test('imports go one way between folders', (t) => {
+  const wrong: string[] = [];
+  for (const path of sources) {
+    for (const target of importsOf(path)) {
+      const [from, to] = [folderOf(path), folderOf(target)];
+      if (from === to || BELOW[from]?.includes(to) === true) continue;
+      if (isTest(path) && to === 'test') continue;
+      wrong.push(`${path} imports ${target}: ${from}/ may import ${BELOW[from]?.join(', ')}`);
+    }
+  }
+  t.deepEqual(wrong, []);
+});
+
+test('files stay under their ceiling, lines under 100 columns', (t) => {
+  const wrong: string[] = [];
+  for (const [path, text] of contents) {
+    const lines = text.split('\n');
+    if (lines.length - 1 > FILE_LINES_CEILING) wrong.push(`${path}: ${lines.length - 1} lines`);
+    lines.forEach((line, at) => {
+      if (line.length <= LINE_CEILING || /https?:\/\/\S{60}/.test(line)) return;
+      wrong.push(`${path}:${at + 1}: ${line.length} columns`);
+    });
+  }
+  t.deepEqual(wrong, []);
+});
+
+test('functions stay under 70 lines, and nothing looks away from the rules', (t) => {
+  const config = JSON.parse(readFileSync('biome.json', 'utf8')) as {
+    linter: { rules: Record<string, Record<string, unknown>> };
+  };
+  t.like(config.linter.rules.complexity, {
+    noExcessiveLinesPerFunction: { level: 'error', options: { maxLines: 70 } },
+  });
+  const escapes = /@ts-(ignore|expect-error|nocheck)|biome-ignore|\bas any\b|: any\b/;
+  const wrong = sources.filter(
+    (path) => path !== 'test/tidy.test.ts' && escapes.test(contents.get(path) ?? ''),
+  );
+  t.deepEqual(wrong, []);
+});
+
+test('files are named after their idea, and their first words say why they exist', (t) => {
+  const wrong: string[] = [];
+  for (const path of sources) {
+    const name = basename(path);
+    if (BANNED_NAMES.test(name)) wrong.push(`${path}: a name that says nothing`);
+    if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|contract))?\.ts$/.test(name)) {
+      wrong.push(`${path}: names are lower case with hyphens`);
+    }
+    const opens = /^(#!.*\n)?(\/\/|\/\*)/.test(contents.get(path) ?? '');
+    if (!isTest(path) && !opens) wrong.push(`${path}: no opening comment`);
+  }
+  t.deepEqual(wrong, []);
+});
+
+test('every file is reached by a unit test of its folder, or named with a reason', (t) => {
+  const reached = new Set<string>();
+  const visit = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const target of importsOf(path)) if (contents.has(target)) visit(target);
+  };
+  for (const path of sources.filter(isTest)) visit(path);
+  const missing = sources.filter((path) => !reached.has(path) && UNTESTED[path] === undefined);
+  t.deepEqual(missing, []);
+  const gone = Object.keys(UNTESTED).filter((path) => !contents.has(path));
+  t.deepEqual(gone, [], 'named in UNTESTED but not there');
+});
+
+test('no build leftovers, machine paths or download addresses in what is tracked', (t) => {
+  const texts = tracked('*').filter((path) =>
+    /\.(ts|cjs|json|md|sh|lua|proto|yml|yaml)$/.test(path),
+  );
+  const wrong: string[] = [];
+  for (const path of texts) {
+    if (path === 'test/tidy.test.ts') continue;
+    const text = readFileSync(path, 'utf8');
+    if (/(^|[\s"'`=(])\/(work|root|home)\/[A-Za-z0-9._]/m.test(text)) wrong.push(`${path}: path`);
+    if (path === 'package-lock.json' && text.includes('"resolved"')) wrong.push(`${path}: address`);
+  }
+  t.deepEqual(wrong, []);
+});
