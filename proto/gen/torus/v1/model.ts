@@ -117,7 +117,10 @@ export interface Model {
 
 /** How a model's copies are placed and called. Fields absent on creation get their default. */
 export interface ModelPolicy {
-  /** Copies kept ready at all times; 0: loaded by the first request, unloaded when unused. Default 1. */
+  /**
+   * Copies kept ready at all times; 0: loaded by the first request, unloaded when unused.
+   * Default 1.
+   */
   minCopies?:
     | number
     | undefined;
@@ -129,7 +132,10 @@ export interface ModelPolicy {
   idempotent?:
     | boolean
     | undefined;
-  /** A slow call is sent to a second copy too, the first answer wins; needs idempotent. Default false. */
+  /**
+   * A slow call is sent to a second copy too, the first answer wins; needs idempotent.
+   * Default false.
+   */
   hedging?:
     | boolean
     | undefined;
