@@ -85,7 +85,11 @@ export const datasetDoc = z.object({
   description: z.string(),
   /** Empty until the first import inferred it, when none was declared. */
   columns: z.array(columnDoc),
+  /** What training predicts unless told otherwise; '' when nothing was said. */
+  targetColumn: z.string(),
   nextVersion: version,
+  /** The one that imports add rows to; 0: the next import opens one. */
+  openVersion: z.number().int().min(0),
   /** Newest sealed version, 0 while there is none. */
   sealedVersion: z.number().int().min(0),
   createdMs: timeMs,
@@ -93,7 +97,7 @@ export const datasetDoc = z.object({
 });
 export type DatasetDoc = z.infer<typeof datasetDoc>;
 
-/** Key: `dataset/version`, padded like a model version's. */
+/** Key: `dataset/version`, padded like a model version's. Counts are the row store's, copied. */
 export const datasetVersionDoc = z.object({
   schema,
   dataset: name,
@@ -138,6 +142,9 @@ export const trainSpec = z.object({
 });
 export type TrainSpec = z.infer<typeof trainSpec>;
 
+/** Rows refused before an import fails, as a share of those read, when the import says nothing. */
+export const DEFAULT_MAX_BAD_ROW_RATIO = 0.01;
+
 export const importDatasetSpec = z.object({
   kind: z.literal('import_dataset'),
   dataset: name,
@@ -149,6 +156,17 @@ export const importDatasetSpec = z.object({
 });
 export type ImportDatasetSpec = z.infer<typeof importDatasetSpec>;
 
+export const MODEL_FORMATS = [
+  'onnx',
+  'saved_model',
+  'keras',
+  'torch_script',
+  'torch_export',
+  'scikit_learn',
+  'xgboost',
+  'tensorflow_js',
+] as const;
+
 export const importModelSpec = z.object({
   kind: z.literal('import_model'),
   model: name,
@@ -156,6 +174,9 @@ export const importModelSpec = z.object({
   files: z.array(z.object({ path: z.string(), sha256, sizeBytes: z.number().int().min(0) })).min(1),
   /** 0: the next free number. */
   version: z.number().int().min(0),
+  /** Absent: recognised from the content. */
+  format: z.enum(MODEL_FORMATS).optional(),
+  labels: z.record(z.string(), z.string()),
   source: z.string(),
   promotes: z.boolean(),
 });
@@ -172,7 +193,7 @@ export const jobDoc = z.object({
   state: z.enum(JOB_STATES),
   /** Asked for; the owner stops at its next step and writes CANCELLED. */
   isCancelRequested: z.boolean(),
-  /** Who works on it, '' for nobody, and until when it need not be asked again. */
+  /** Who works on it, '' for nobody. */
   owner: z.string(),
   /** Grows with each new owner; a write that carries an older one is refused. */
   epoch: z.number().int().min(0),
@@ -183,6 +204,8 @@ export const jobDoc = z.object({
     step: z.string(),
     metrics: z.record(z.string(), z.number()),
   }),
+  /** The number that its model version gets, fixed before it is published: a retry reuses it. */
+  reservedVersion: version.optional(),
   error: z.object({ code: z.number().int(), message: z.string() }).optional(),
   result: z
     .object({
@@ -192,10 +215,20 @@ export const jobDoc = z.object({
     })
     .optional(),
   createdMs: timeMs,
+  updatedMs: timeMs,
   startedMs: timeMs.optional(),
   endedMs: timeMs.optional(),
 });
 export type JobDoc = z.infer<typeof jobDoc>;
 export type JobSpec = JobDoc['spec'];
 
+/** A job whose worker was lost this often without a result is failed with the reason. */
 export const MAX_JOB_ATTEMPTS = 3;
+
+/** Key: 'leader'. Its epoch fences control processes: raised by compare-and-set before leading. */
+export const clusterDoc = z.object({
+  schema,
+  epoch: z.number().int().min(0),
+  owner: z.string(),
+});
+export type ClusterDoc = z.infer<typeof clusterDoc>;

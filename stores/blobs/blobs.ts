@@ -6,6 +6,11 @@ export interface BlobInfo {
   readonly sizeBytes: number;
 }
 
+export interface BlobListing extends BlobInfo {
+  /** When its content was last given to write(), also when it was there already; ms since 1970. */
+  readonly writtenMs: number;
+}
+
 export interface BlobRange {
   /** First byte; 0 when absent. Serves to resume. */
   readonly startByte?: number;
@@ -34,6 +39,6 @@ export interface BlobStore extends BlobReader {
   /** Removing what is not there is fine. */
   remove(sha256: string): Promise<void>;
   /** Ordered by hash, after `after`; at most `limit`. */
-  list(after: string, limit: number): Promise<readonly BlobInfo[]>;
+  list(after: string, limit: number): Promise<readonly BlobListing[]>;
   close(): Promise<void>;
 }

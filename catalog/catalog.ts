@@ -1,0 +1,192 @@
+// Typed access to the catalog over any DocumentStore. What comes out has been checked against its
+// kind's schema; what goes in too. Every change is a compare-and-set on the document's revision, and
+// those who watch in this process hear of it at once (others look for themselves).
+import type { z } from 'zod';
+import { prettifyError } from 'zod';
+import { Code, notFound, StatusError } from '../common/status.ts';
+import {
+  type DocumentStore,
+  type ListOptions,
+  MAX_LIST_DOCUMENTS,
+} from '../stores/documents/documents.ts';
+import {
+  CATALOG_SCHEMA,
+  clusterDoc,
+  datasetDoc,
+  datasetVersionDoc,
+  jobDoc,
+  modelDoc,
+  versionDoc,
+} from './documents.ts';
+
+const SCHEMAS = {
+  model: modelDoc,
+  version: versionDoc,
+  dataset: datasetDoc,
+  dataset_version: datasetVersionDoc,
+  job: jobDoc,
+  cluster: clusterDoc,
+} as const;
+
+export type Kind = keyof typeof SCHEMAS;
+export type DocOf<K extends Kind> = z.infer<(typeof SCHEMAS)[K]>;
+
+export interface Entry<K extends Kind> {
+  readonly key: string;
+  /** Changes with every write; what an etag is made of. */
+  readonly revision: number;
+  readonly doc: DocOf<K>;
+}
+
+/** Lost compare-and-sets before an update gives up with ABORTED: somebody writes without pause. */
+export const MAX_UPDATE_ATTEMPTS = 50;
+
+export type CatalogListener = (kind: Kind, key: string) => void;
+
+/** How people call a kind in messages. */
+const TITLES: Record<Kind, string> = {
+  model: 'model',
+  version: 'model version',
+  dataset: 'data set',
+  dataset_version: 'data set version',
+  job: 'job',
+  cluster: 'cluster document',
+};
+
+/** `model/0000000000000001`: numbers padded so that keys sort as they do. */
+export function versionKey(name: string, version: number): string {
+  return `${name}/${String(version).padStart(16, '0')}`;
+}
+
+/** @throws FAILED_PRECONDITION for a newer schema, DATA_LOSS for what is no such document. */
+function parseDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K> {
+  const schema = body instanceof Object && 'schema' in body ? body.schema : undefined;
+  if (typeof schema === 'number' && schema > CATALOG_SCHEMA) {
+    throw new StatusError(
+      Code.FAILED_PRECONDITION,
+      `${TITLES[kind]} '${key}' has schema ${schema}, this program reads up to ${CATALOG_SCHEMA}: ` +
+        'a newer Torus has written it, run that one or a newer one',
+    );
+  }
+  const parsed = SCHEMAS[kind].safeParse(body);
+  if (parsed.success) return parsed.data as DocOf<K>;
+  throw new StatusError(
+    Code.DATA_LOSS,
+    `${TITLES[kind]} '${key}' in the catalog is not valid: ${prettifyError(parsed.error)}`,
+  );
+}
+
+export class Catalog {
+  readonly #store: DocumentStore;
+  readonly #listeners = new Set<CatalogListener>();
+
+  constructor(store: DocumentStore) {
+    this.#store = store;
+  }
+
+  async get<K extends Kind>(kind: K, key: string): Promise<Entry<K> | undefined> {
+    const found = await this.#store.get(kind, key);
+    if (found === undefined) return undefined;
+    return { key, revision: found.revision, doc: parseDoc(kind, key, found.body) };
+  }
+
+  /** @throws NOT_FOUND */
+  async require<K extends Kind>(kind: K, key: string): Promise<Entry<K>> {
+    const entry = await this.get(kind, key);
+    if (entry === undefined) throw notFound(`${TITLES[kind]} '${key}' is not found`);
+    return entry;
+  }
+
+  /** One page, ordered by key. */
+  async list<K extends Kind>(kind: K, options?: ListOptions): Promise<Entry<K>[]> {
+    const found = await this.#store.list(kind, options);
+    return found.map(({ key, revision, body }) => ({
+      key,
+      revision,
+      doc: parseDoc(kind, key, body),
+    }));
+  }
+
+  /** Every document whose key starts with `prefix`, ordered by key, read page by page. */
+  async *scan<K extends Kind>(kind: K, prefix = ''): AsyncGenerator<Entry<K>> {
+    let after = '';
+    for (;;) {
+      const page = await this.list(kind, { prefix, after, limit: MAX_LIST_DOCUMENTS });
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < MAX_LIST_DOCUMENTS) return;
+      after = last.key;
+    }
+  }
+
+  async all<K extends Kind>(kind: K, prefix = ''): Promise<Entry<K>[]> {
+    const entries: Entry<K>[] = [];
+    for await (const entry of this.scan(kind, prefix)) entries.push(entry);
+    return entries;
+  }
+
+  /** @throws ALREADY_EXISTS */
+  async create<K extends Kind>(kind: K, key: string, doc: DocOf<K>): Promise<Entry<K>> {
+    try {
+      return await this.put(kind, key, doc, 0);
+    } catch (error) {
+      if (!isAborted(error)) throw error;
+      throw new StatusError(Code.ALREADY_EXISTS, `${TITLES[kind]} '${key}' is there already`);
+    }
+  }
+
+  /** @throws ABORTED when the stored revision is another. */
+  async put<K extends Kind>(
+    kind: K,
+    key: string,
+    doc: DocOf<K>,
+    expectedRevision: number,
+  ): Promise<Entry<K>> {
+    const body = parseDoc(kind, key, doc);
+    const revision = await this.#store.put(kind, key, body, expectedRevision);
+    this.#tell(kind, key);
+    return { key, revision, doc: body };
+  }
+
+  /**
+   * Applies a pure change to the document as it is, again when another writer was faster. A change
+   * that returns the document it was given writes nothing; one that throws refuses.
+   * @throws NOT_FOUND, ABORTED after MAX_UPDATE_ATTEMPTS, what `change` throws.
+   */
+  async update<K extends Kind>(
+    kind: K,
+    key: string,
+    change: (doc: DocOf<K>, entry: Entry<K>) => DocOf<K>,
+  ): Promise<Entry<K>> {
+    for (let attempt = 1; ; attempt += 1) {
+      const entry = await this.require(kind, key);
+      const next = change(entry.doc, entry);
+      if (next === entry.doc) return entry;
+      try {
+        return await this.put(kind, key, next, entry.revision);
+      } catch (error) {
+        if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** @throws ABORTED when the stored revision is another, or nothing is there. */
+  async remove(kind: Kind, key: string, expectedRevision: number): Promise<void> {
+    await this.#store.remove(kind, key, expectedRevision);
+    this.#tell(kind, key);
+  }
+
+  /** Called after each change made through this object. The function returned ends it. */
+  onChange(listener: CatalogListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #tell(kind: Kind, key: string): void {
+    for (const listener of [...this.#listeners]) listener(kind, key);
+  }
+}
+
+export function isAborted(error: unknown): boolean {
+  return error instanceof StatusError && error.code === Code.ABORTED;
+}
