@@ -1,0 +1,42 @@
+import test from 'ava';
+import { Code, StatusError } from '../../common/status.ts';
+import { readUpSettings } from './settings.ts';
+
+test('without flags: the ports of the documentation, two nodes, loopback', (t) => {
+  const settings = readUpSettings({});
+  t.like(settings, {
+    host: '127.0.0.1',
+    data: './data',
+    grpcPort: 8001,
+    httpPort: 8000,
+    metricsPort: 8002,
+    adminPort: 8003,
+    blobPort: 8004,
+    nodePort: 8011,
+    nodes: 2,
+    isDemo: false,
+    isInsecure: false,
+  });
+});
+
+test('all problems are told at once, each with its flag', (t) => {
+  const error = t.throws(() =>
+    readUpSettings({ grpcPort: 'x', httpPort: '70000', nodes: '0', logLevel: 'loud' }),
+  );
+  t.true(error instanceof StatusError && error.code === Code.INVALID_ARGUMENT);
+  const lines = error.message.split('\n');
+  t.is(lines.length, 4);
+  t.regex(lines[0] ?? '', /^--grpc-port "x": must be a port number/);
+  t.regex(error.message, /--http-port "70000": must be at most 65535/);
+  t.regex(error.message, /--nodes "0": must be 1 to 64/);
+  t.regex(error.message, /--log-level "loud"/);
+});
+
+test('two listeners on one port are refused, free ports may repeat', (t) => {
+  t.throws(() => readUpSettings({ grpcPort: '9000', httpPort: '9000' }), {
+    message: '--http-port 9000: is taken by --grpc-port',
+  });
+  t.throws(() => readUpSettings({ nodePort: '8003' }), { message: /--node-port of node 1 8003/ });
+  t.throws(() => readUpSettings({ nodePort: '65535' }), { message: /node 2 is past 65535/ });
+  t.notThrows(() => readUpSettings({ grpcPort: '0', httpPort: '0', nodePort: '0', nodes: '9' }));
+});
