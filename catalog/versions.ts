@@ -1,0 +1,134 @@
+// Promotion and deletion of model versions, which touch two documents. The order of the writes keeps
+// one promise through any crash and any race: a model never serves a version that is gone.
+import { Code, failedPrecondition, StatusError } from '../common/status.ts';
+import { type Catalog, type Entry, isAborted, MAX_UPDATE_ATTEMPTS, versionKey } from './catalog.ts';
+import type { ModelDoc, VersionDoc } from './documents.ts';
+import { dropVersion, loadVersion, promote, retire } from './models.ts';
+
+const BEING_DELETED = 'is being deleted';
+
+/** Changes a model by what one of its versions is now; looks again when the model changed. */
+async function changeByVersion(
+  catalog: Catalog,
+  model: string,
+  version: number,
+  change: (model: ModelDoc, version: VersionDoc) => ModelDoc,
+): Promise<Entry<'model'>> {
+  for (let attempt = 1; ; attempt += 1) {
+    const entry = await catalog.require('model', model);
+    const found = await catalog.require('version', versionKey(model, version));
+    const next = change(entry.doc, found.doc);
+    if (next === entry.doc) return entry;
+    try {
+      return await catalog.put('model', model, next, entry.revision);
+    } catch (error) {
+      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** @throws NOT_FOUND, FAILED_PRECONDITION when the version is not READY. */
+export async function promoteVersion(
+  catalog: Catalog,
+  model: string,
+  version: number,
+  dateMs: number,
+): Promise<Entry<'model'>> {
+  return await changeByVersion(catalog, model, version, (doc, found) =>
+    promote(doc, found, dateMs),
+  );
+}
+
+/** Makes a version reachable by number. @throws as promoteVersion. */
+export async function loadModelVersion(
+  catalog: Catalog,
+  model: string,
+  version: number,
+  dateMs: number,
+): Promise<Entry<'model'>> {
+  return await changeByVersion(catalog, model, version, (doc, found) =>
+    loadVersion(doc, found, dateMs),
+  );
+}
+
+/**
+ * @param revision the version's, from its etag; undefined: whatever is stored.
+ * @throws NOT_FOUND, ABORTED for another revision, FAILED_PRECONDITION for the serving version.
+ */
+export async function deleteVersion(
+  catalog: Catalog,
+  model: string,
+  version: number,
+  revision: number | undefined,
+  dateMs: number,
+): Promise<void> {
+  const key = versionKey(model, version);
+  const { doc } = await catalog.require('model', model);
+  dropVersion(doc, version, dateMs);
+  let before: VersionDoc | undefined;
+  const marked = await catalog.update('version', key, (found, entry) => {
+    checkRevision(`version ${version} of model '${model}'`, entry.revision, revision);
+    before = found;
+    return { ...found, state: 'FAILED', reason: BEING_DELETED };
+  });
+  try {
+    await catalog.update('model', model, (now) => dropVersion(now, version, dateMs));
+  } catch (error) {
+    if (before !== undefined) await catalog.put('version', key, before, marked.revision);
+    throw error;
+  }
+  await catalog.remove('version', key, marked.revision);
+}
+
+/**
+ * Retires the model, then deletes its versions, then the model itself; can be repeated after a crash.
+ * @throws NOT_FOUND, ABORTED for another revision, FAILED_PRECONDITION when it has versions and
+ *   `force` is not given.
+ */
+export async function deleteModel(
+  catalog: Catalog,
+  model: string,
+  options: { readonly revision: number | undefined; readonly force: boolean },
+  dateMs: number,
+): Promise<void> {
+  const title = `model '${model}'`;
+  const entry = await catalog.require('model', model);
+  checkRevision(title, entry.revision, options.revision);
+  for (let attempt = 1; ; attempt += 1) {
+    const versions = await catalog.all('version', `${model}/`);
+    if (versions.length > 0 && !options.force) {
+      throw failedPrecondition(
+        `${title} has ${versions.length} versions: delete them first, or force its deletion`,
+      );
+    }
+    const retired = await catalog.update('model', model, (doc) => retire(doc, dateMs));
+    for (const { key } of versions) await removeAsItIs(catalog, key);
+    try {
+      return await catalog.remove('model', model, retired.revision);
+    } catch (error) {
+      // A version was published meanwhile: it goes too.
+      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function removeAsItIs(catalog: Catalog, key: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const entry = await catalog.get('version', key);
+    if (entry === undefined) return;
+    try {
+      return await catalog.remove('version', key, entry.revision);
+    } catch (error) {
+      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** @throws ABORTED when the caller saw another state than the one stored. */
+export function checkRevision(title: string, stored: number, seen: number | undefined): void {
+  if (seen === undefined || seen === stored) return;
+  throw new StatusError(
+    Code.ABORTED,
+    `${title} has changed since it was read (etag ${seen}, now ${stored}): read it again`,
+  );
+}
