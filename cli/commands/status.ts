@@ -1,6 +1,6 @@
 // torus status: nodes, models and their copies, as a person wants to see them.
 import type { Command } from 'commander';
-import { ClusterStatus } from '../../proto/gen/torus/v1/cluster.ts';
+import { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
 import { bytesText, table } from '../client/output.ts';
 import { type CommandContext, clientCommand } from './context.ts';
 
