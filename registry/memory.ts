@@ -1,0 +1,235 @@
+// The registry inside one process: for `torus up`, tests and simulation. It keeps nothing across a
+// restart, which is allowed: nodes announce themselves again, the leader plans again.
+import type { Clock } from '../common/clock.ts';
+import { invalidArgument, unavailable } from '../common/status.ts';
+import {
+  ASSIGNMENT_SHARDS,
+  type AssignmentShard,
+  type CopyRecord,
+  type Lease,
+  type NodeRecord,
+  type Registry,
+  type RegistryChange,
+  type ShardRevision,
+} from './registry.ts';
+
+interface HeldNode {
+  node: NodeRecord;
+  copies: readonly CopyRecord[];
+  expiresMs: number;
+}
+
+interface HeldLease {
+  readonly lease: Lease;
+  expiresMs: number;
+}
+
+export class MemoryRegistry implements Registry {
+  readonly #clock: Clock;
+  readonly #nodes = new Map<string, HeldNode>();
+  readonly #leases = new Map<string, HeldLease>();
+  readonly #shards = new Map<number, AssignmentShard>();
+  readonly #listeners = new Set<(change: RegistryChange) => void>();
+  #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
+  #isClosed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async putNode(node: NodeRecord, copies: readonly CopyRecord[], ttlMs: number): Promise<void> {
+    const expiresMs = this.#expiry(ttlMs);
+    this.#nodes.set(node.id, { node, copies, expiresMs });
+    this.#tell({ kind: 'nodes' });
+    this.#tell({ kind: 'copies', nodeId: node.id });
+  }
+
+  async heartbeat(nodeId: string, incarnation: string, ttlMs: number): Promise<boolean> {
+    const expiresMs = this.#expiry(ttlMs);
+    const held = this.#held(nodeId, incarnation);
+    if (held === undefined) return false;
+    held.expiresMs = expiresMs;
+    return true;
+  }
+
+  async putCopies(
+    nodeId: string,
+    incarnation: string,
+    copies: readonly CopyRecord[],
+  ): Promise<boolean> {
+    this.#sweep();
+    const held = this.#held(nodeId, incarnation);
+    if (held === undefined) return false;
+    held.copies = copies;
+    this.#tell({ kind: 'copies', nodeId });
+    return true;
+  }
+
+  async removeNode(nodeId: string, incarnation: string): Promise<void> {
+    this.#sweep();
+    if (this.#held(nodeId, incarnation) === undefined) return;
+    this.#nodes.delete(nodeId);
+    this.#tell({ kind: 'nodes' });
+  }
+
+  async nodes(): Promise<readonly NodeRecord[]> {
+    this.#sweep();
+    return [...this.#nodes.values()].map((held) => held.node).sort(byId);
+  }
+
+  async copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
+    this.#sweep();
+    return new Map([...this.#nodes].map(([id, held]) => [id, held.copies]));
+  }
+
+  async acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {
+    const expiresMs = this.#expiry(ttlMs);
+    const held = this.#leases.get(lease.name);
+    if (held !== undefined && held.lease.owner !== lease.owner) return false;
+    this.#leases.set(lease.name, { lease, expiresMs });
+    this.#tell({ kind: 'lease', name: lease.name });
+    return true;
+  }
+
+  async renewLease(lease: Lease, ttlMs: number): Promise<boolean> {
+    const expiresMs = this.#expiry(ttlMs);
+    const held = this.#heldLease(lease);
+    if (held === undefined) return false;
+    held.expiresMs = expiresMs;
+    return true;
+  }
+
+  async releaseLease(lease: Lease): Promise<void> {
+    this.#sweep();
+    if (this.#heldLease(lease) === undefined) return;
+    this.#leases.delete(lease.name);
+    this.#tell({ kind: 'lease', name: lease.name });
+  }
+
+  async lease(name: string): Promise<Lease | undefined> {
+    this.#sweep();
+    return this.#leases.get(name)?.lease;
+  }
+
+  async putShard(shard: AssignmentShard): Promise<boolean> {
+    this.#sweep();
+    checkIndex(shard.index);
+    const held = this.#shards.get(shard.index);
+    if (held !== undefined && !isNewer(shard, held)) return false;
+    this.#shards.set(shard.index, shard);
+    this.#tell({ kind: 'assignment', index: shard.index });
+    return true;
+  }
+
+  async shardRevisions(): Promise<readonly ShardRevision[]> {
+    this.#sweep();
+    return [...this.#shards.values()]
+      .map(({ index, epoch, revision }) => ({ index, epoch, revision }))
+      .sort((a, b) => a.index - b.index);
+  }
+
+  async shards(indices: readonly number[]): Promise<readonly AssignmentShard[]> {
+    this.#sweep();
+    for (const index of indices) checkIndex(index);
+    const wanted = new Set(indices);
+    return [...this.#shards.values()]
+      .filter((shard) => wanted.has(shard.index))
+      .sort((a, b) => a.index - b.index);
+  }
+
+  async announce(topic: string): Promise<void> {
+    this.#sweep();
+    this.#tell({ kind: 'announcement', topic });
+  }
+
+  watch(listener: (change: RegistryChange) => void): () => void {
+    // One that is given twice is two watchers.
+    const entry = (change: RegistryChange) => listener(change);
+    if (!this.#isClosed) this.#listeners.add(entry);
+    return () => {
+      this.#listeners.delete(entry);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#listeners.clear();
+    this.#nodes.clear();
+    this.#leases.clear();
+    this.#shards.clear();
+  }
+
+  /** Runs first in each write with a TTL: forgets what has expired, then says when this would. */
+  #expiry(ttlMs: number): number {
+    if (!(ttlMs > 0 && Number.isFinite(ttlMs))) {
+      throw invalidArgument(`a TTL must be a positive number of milliseconds, not ${ttlMs}`);
+    }
+    this.#sweep();
+    const expiresMs = this.#clock.nowMs() + ttlMs;
+    this.#sweepAt(expiresMs);
+    return expiresMs;
+  }
+
+  #held(nodeId: string, incarnation: string): HeldNode | undefined {
+    const held = this.#nodes.get(nodeId);
+    return held?.node.incarnation === incarnation ? held : undefined;
+  }
+
+  #heldLease(lease: Lease): HeldLease | undefined {
+    const held = this.#leases.get(lease.name);
+    return held?.lease.owner === lease.owner && held.lease.epoch === lease.epoch ? held : undefined;
+  }
+
+  /** Forgets nodes and leases that are past their TTL and tells it. */
+  #sweep(): void {
+    if (this.#isClosed) throw unavailable('the registry is closed');
+    const nowMs = this.#clock.nowMs();
+    for (const [id, held] of this.#nodes) {
+      if (held.expiresMs > nowMs) continue;
+      this.#nodes.delete(id);
+      this.#tell({ kind: 'nodes' });
+    }
+    for (const [name, held] of this.#leases) {
+      if (held.expiresMs > nowMs) continue;
+      this.#leases.delete(name);
+      this.#tell({ kind: 'lease', name });
+    }
+  }
+
+  /** Expiry is told without anybody asking: one timer, set for what expires next. */
+  #sweepAt(dueMs: number): void {
+    if (this.#timer !== undefined && this.#timer.dueMs <= dueMs) return;
+    this.#timer?.cancel();
+    const cancel = this.#clock.after(dueMs - this.#clock.nowMs(), () => {
+      this.#timer = undefined;
+      this.#sweep();
+      for (const held of this.#nodes.values()) this.#sweepAt(held.expiresMs);
+      for (const held of this.#leases.values()) this.#sweepAt(held.expiresMs);
+    });
+    this.#timer = { dueMs, cancel };
+  }
+
+  /** Each listener runs for itself, after the write: it can neither fail nor re-enter it. */
+  #tell(change: RegistryChange): void {
+    for (const listener of this.#listeners) {
+      queueMicrotask(() => {
+        if (this.#listeners.has(listener)) listener(change);
+      });
+    }
+  }
+}
+
+function byId(a: NodeRecord, b: NodeRecord): number {
+  return a.id < b.id ? -1 : 1;
+}
+
+function isNewer(shard: ShardRevision, held: ShardRevision): boolean {
+  if (shard.epoch !== held.epoch) return shard.epoch > held.epoch;
+  return shard.revision > held.revision;
+}
+
+function checkIndex(index: number): void {
+  if (Number.isInteger(index) && index >= 0 && index < ASSIGNMENT_SHARDS) return;
+  throw invalidArgument(`shard ${index} does not exist: they are 0 to ${ASSIGNMENT_SHARDS - 1}`);
+}
