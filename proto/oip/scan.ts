@@ -1,0 +1,98 @@
+// What a router must know of a request, without decoding it: which model and version, the request's
+// id, the sequence that it belongs to. Everything else in the bytes is stepped over, not checked.
+// Field numbers: proto/inference/grpc_service.proto. proto3: of a repeated scalar the last one counts.
+import { decodeText, TextReader } from '../text.ts';
+import { malformed, WireReader, WireType } from '../wire.ts';
+import { readSequenceParameter, type Sequence } from './sequence.ts';
+
+/** Longer names and versions are refused with INVALID_ARGUMENT; no model has such a name. */
+export const MAX_NAME_BYTES = 1024;
+
+/** What a request for a model says. */
+export interface ModelCall {
+  readonly model: string;
+  /** As sent; '' is the one that calls without a version get. */
+  readonly version: string;
+  /** Place of the request id in the bytes, for requestId(); empty when there is none. */
+  readonly idStart: number;
+  readonly idEnd: number;
+  readonly sequence: Sequence | undefined;
+}
+
+/** Field numbers; 0: the message has no such field. */
+interface Fields {
+  readonly model: number;
+  readonly version: number;
+  readonly id: number;
+  readonly parameters: number;
+}
+
+const INFER: Fields = { model: 1, version: 2, id: 3, parameters: 4 };
+const NAME_AND_VERSION: Fields = { model: 1, version: 2, id: 0, parameters: 0 };
+const REPOSITORY: Fields = { model: 2, version: 0, id: 0, parameters: 0 };
+
+const FIELDS: ReadonlyMap<string, Fields> = new Map([
+  ['/inference.GRPCInferenceService/ModelInfer', INFER],
+  ['/inference.GRPCInferenceService/ModelStreamInfer', INFER],
+  ['/inference.GRPCInferenceService/ModelReady', NAME_AND_VERSION],
+  ['/inference.GRPCInferenceService/ModelMetadata', NAME_AND_VERSION],
+  ['/inference.GRPCInferenceService/ModelConfig', NAME_AND_VERSION],
+  ['/inference.GRPCInferenceService/ModelStatistics', NAME_AND_VERSION],
+  ['/inference.GRPCInferenceService/RepositoryModelLoad', REPOSITORY],
+  ['/inference.GRPCInferenceService/RepositoryModelUnload', REPOSITORY],
+]);
+
+const texts = new TextReader();
+
+/**
+ * @param path '/inference.GRPCInferenceService/<method>'
+ * @param bytes one request message, whole
+ * @returns undefined when requests of that method name no model
+ * @throws INVALID_ARGUMENT when the bytes are cut off, no protobuf, or a name is not UTF-8
+ */
+export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | undefined {
+  const fields = FIELDS.get(path);
+  return fields === undefined ? undefined : scan(fields, bytes);
+}
+
+/** The request id of a scanned call. @throws INVALID_ARGUMENT when it is not UTF-8. */
+export function requestId(call: ModelCall, bytes: Uint8Array): string {
+  return decodeText(bytes, call.idStart, call.idEnd);
+}
+
+function scan(fields: Fields, bytes: Uint8Array): ModelCall {
+  const reader = new WireReader(bytes);
+  let model = '';
+  let version = '';
+  let idStart = 0;
+  let idEnd = 0;
+  let sequence: Sequence | undefined;
+  while (!reader.isDone) {
+    const tag = reader.tag();
+    if ((tag & 7) !== WireType.BYTES) {
+      reader.skip(tag);
+      continue;
+    }
+    const length = reader.length();
+    const start = reader.position;
+    const end = start + length;
+    const number = tag >>> 3;
+    if (number === fields.model) model = name(bytes, start, end);
+    else if (number === fields.version) version = name(bytes, start, end);
+    else if (number === fields.id) {
+      idStart = start;
+      idEnd = end;
+    } else if (number === fields.parameters) {
+      sequence = readSequenceParameter(sequence, bytes, start, end);
+    }
+    reader.position = end;
+  }
+  return { model, version, idStart, idEnd, sequence };
+}
+
+function name(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start > MAX_NAME_BYTES) {
+    throw malformed(start, `a model name or version has more than ${MAX_NAME_BYTES} bytes`);
+  }
+  return texts.read(bytes, start, end);
+}

@@ -1,0 +1,50 @@
+// Strings come out right however often they come again; what is not UTF-8 is refused.
+import test from 'ava';
+import fc from 'fast-check';
+import { Code, StatusError } from '../common/status.ts';
+import { TextReader } from './text.ts';
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+test('every string is read as it was written, first and later times, wherever it stands', (t) => {
+  const reader = new TextReader();
+  const few = fc.constantFrom(
+    '',
+    'a',
+    'b',
+    'digits',
+    'digit',
+    'x'.repeat(64),
+    'x'.repeat(65),
+    '\ufeffa',
+  );
+  const anything = fc.string({ unit: 'grapheme', maxLength: 80 });
+  const check = (texts: string[], gap: number): void => {
+    for (const text of texts) {
+      const bytes = encode(text);
+      const padded = new Uint8Array(gap + bytes.length + 1).fill(0x61);
+      padded.set(bytes, gap);
+      t.is(reader.read(padded, gap, gap + bytes.length), text);
+    }
+  };
+  const texts = fc.array(fc.oneof(few, anything), { maxLength: 20 });
+  t.notThrows(() => fc.assert(fc.property(texts, fc.nat(8), check)));
+});
+
+test('what was read stays, when its bytes are overwritten', (t) => {
+  const reader = new TextReader();
+  const bytes = encode('digits');
+  t.is(reader.read(bytes, 0, 6), 'digits');
+  bytes.set(encode('letter'));
+  t.is(reader.read(bytes, 0, 6), 'letter');
+  t.is(reader.read(encode('digits'), 0, 6), 'digits');
+});
+
+test('what is not UTF-8 is refused, every time', (t) => {
+  const reader = new TextReader();
+  for (const bytes of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0x61, 0xe2, 0x82], [0xff]]) {
+    const read = (): string => reader.read(Uint8Array.from(bytes), 0, bytes.length);
+    const error = t.throws(read, { instanceOf: StatusError });
+    t.is(error.code, Code.INVALID_ARGUMENT);
+  }
+});
