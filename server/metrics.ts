@@ -1,0 +1,134 @@
+// The node's metrics under Triton's names, read from the statistics when /metrics is asked, so that a
+// call pays nothing for them. Labels: model, version, node.
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Metrics } from '../common/metrics.ts';
+import type { Buckets, StatisticsBook, VersionStatistics } from './statistics.ts';
+
+const LABELS = ['model', 'version', 'node'] as const;
+
+type Read = (statistics: VersionStatistics) => number;
+
+const COUNTERS: readonly (readonly [name: string, help: string, read: Read])[] = [
+  ['nv_inference_request_success', 'Requests that succeeded', (s) => s.success.count],
+  ['nv_inference_count', 'Inferences: rows of all batches', (s) => s.inferenceCount],
+  ['nv_inference_exec_count', 'Runs of the model, each of one batch', (s) => s.executionCount],
+  ['nv_inference_request_duration_us', 'Requests, from end to end', (s) => s.success.ns / 1e3],
+  ['nv_inference_queue_duration_us', 'Requests waiting in the queue', (s) => s.queue.ns / 1e3],
+  ['nv_inference_compute_input_duration_us', 'Copying of inputs', (s) => s.computeInput.ns / 1e3],
+  ['nv_inference_compute_infer_duration_us', 'The runs themselves', (s) => s.computeInfer.ns / 1e3],
+  [
+    'nv_inference_compute_output_duration_us',
+    'Copying of outputs',
+    (s) => s.computeOutput.ns / 1e3,
+  ],
+  ['torus_instance_replaced_total', 'Instances ended and replaced', (s) => s.instancesReplaced],
+];
+
+const HISTOGRAMS = [
+  ['torus_request_duration_seconds', 'Requests that succeeded, end to end', 'requestSeconds'],
+  ['torus_queue_duration_seconds', 'Wait of requests in the queue', 'queueSeconds'],
+  ['torus_batch_rows', 'Rows of each run', 'batchRows'],
+] as const;
+
+/** Registers them all; `node` is the label that tells nodes of one process apart. */
+export function registerInferenceMetrics(
+  metrics: Metrics,
+  node: string,
+  book: StatisticsBook,
+): void {
+  const registers = [metrics];
+  const labelsOf = ({ model, version }: VersionStatistics) => ({ model, version, node });
+  for (const [name, help, read] of COUNTERS) {
+    new Counter({
+      name,
+      help,
+      labelNames: LABELS,
+      registers,
+      collect() {
+        this.reset();
+        for (const statistics of book.all()) this.inc(labelsOf(statistics), read(statistics));
+      },
+    });
+  }
+  new Counter({
+    name: 'nv_inference_request_failure',
+    help: 'Requests that failed, by reason',
+    labelNames: [...LABELS, 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const statistics of book.all()) {
+        for (const [reason, count] of Object.entries(statistics.failReasons)) {
+          this.inc({ ...labelsOf(statistics), reason }, count);
+        }
+      }
+    },
+  });
+  new Gauge({
+    name: 'nv_inference_pending_request_count',
+    help: 'Requests waiting or running',
+    labelNames: LABELS,
+    registers,
+    collect() {
+      this.reset();
+      for (const statistics of book.all()) this.set(labelsOf(statistics), statistics.pending());
+    },
+  });
+  for (const [name, help, field] of HISTOGRAMS) {
+    metrics.registerMetric(
+      new BookHistogram(name, help, () =>
+        Array.from(book.all(), (statistics) => ({
+          labels: labelsOf(statistics),
+          buckets: statistics[field],
+        })),
+      ),
+    );
+  }
+}
+
+type Labels = Record<(typeof LABELS)[number], string>;
+
+type Exported = Awaited<ReturnType<Histogram<(typeof LABELS)[number]>['get']>>;
+
+/** A histogram whose buckets were filled elsewhere. */
+class BookHistogram extends Histogram<(typeof LABELS)[number]> {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #read: () => readonly { labels: Labels; buckets: Buckets }[];
+
+  constructor(
+    name: string,
+    help: string,
+    read: () => readonly { labels: Labels; buckets: Buckets }[],
+  ) {
+    super({ name, help, labelNames: LABELS, registers: [] });
+    this.#name = name;
+    this.#help = help;
+    this.#read = read;
+  }
+
+  override get(): Promise<Exported> {
+    const name = this.#name;
+    const values = this.#read().flatMap(({ labels, buckets }) => {
+      let count = 0;
+      const lines = [...buckets.bounds, '+Inf' as const].map((le, at) => {
+        count += buckets.counts[at] ?? 0;
+        return { labels: { le, ...labels }, value: count, metricName: `${name}_bucket` };
+      });
+      return [
+        ...lines,
+        { labels, value: buckets.sum, metricName: `${name}_sum` },
+        { labels, value: count, metricName: `${name}_count` },
+      ];
+    });
+    const exported = { name, help: this.#help, type: 'histogram', aggregator: 'sum', values };
+    // The declared type demands a `collect` that the library itself does not export: a function
+    // could not be sent to another thread.
+    return Promise.resolve(exported as unknown as Exported);
+  }
+
+  /** What the registry's own text form asks for. */
+  getForPromString(): Promise<Exported> {
+    return this.get();
+  }
+}

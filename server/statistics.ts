@@ -1,0 +1,155 @@
+// What is counted of each model version: Triton's statistics, and histograms that sum over nodes.
+// Plain numbers, since they are touched on every call; ModelStatistics and /metrics read them when
+// asked. They outlive the loading of their model, so that counters never fall.
+import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
+import type { FailReason, InferTimings, ModelObserver } from './loaded-model.ts';
+
+/** Bounds in seconds, the same everywhere, or sums over nodes would mean nothing. */
+export const DURATION_BUCKETS_S: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+export const BATCH_BUCKETS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** Observations by bucket; the last count is of those above the last bound. */
+export class Buckets {
+  readonly bounds: readonly number[];
+  readonly counts: Float64Array;
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = new Float64Array(bounds.length + 1);
+  }
+
+  observe(value: number): void {
+    const { bounds, counts } = this;
+    let at = 0;
+    while (at < bounds.length && value > (bounds[at] ?? 0)) at += 1;
+    counts[at] = (counts[at] ?? 0) + 1;
+    this.sum += value;
+  }
+}
+
+/** How often, and how long all together. */
+export interface Tally {
+  count: number;
+  ns: number;
+}
+
+const tally = (): Tally => ({ count: 0, ns: 0 });
+
+function add(to: Tally, ns: number, count = 1): void {
+  to.count += count;
+  to.ns += ns;
+}
+
+export interface BatchTally {
+  readonly computeInput: Tally;
+  readonly computeInfer: Tally;
+  readonly computeOutput: Tally;
+}
+
+export class VersionStatistics implements ModelObserver {
+  readonly model: string;
+  /** Decimal digits, as the label and the message have it. */
+  readonly version: string;
+  readonly success = tally();
+  readonly fail = tally();
+  readonly queue = tally();
+  readonly computeInput = tally();
+  readonly computeInfer = tally();
+  readonly computeOutput = tally();
+  readonly failReasons: Record<FailReason, number> = {
+    REJECTED: 0,
+    TIMEOUT: 0,
+    CANCELED: 0,
+    BACKEND: 0,
+    OTHER: 0,
+  };
+  /** By rows of the batch. */
+  readonly batches = new Map<number, BatchTally>();
+  readonly requestSeconds = new Buckets(DURATION_BUCKETS_S);
+  readonly queueSeconds = new Buckets(DURATION_BUCKETS_S);
+  readonly batchRows = new Buckets(BATCH_BUCKETS);
+  /** Rows that were computed, and runs that computed them. */
+  inferenceCount = 0;
+  executionCount = 0;
+  /** Milliseconds since 1970 of the last run; 0: none yet. */
+  lastInferenceMs = 0;
+  instancesReplaced = 0;
+  /** Requests waiting or running: told by the loaded model, when there is one. */
+  pending: () => number = () => 0;
+  readonly #wallMs: () => number;
+
+  constructor(model: string, version: string, wallMs: () => number) {
+    this.model = model;
+    this.version = version;
+    this.#wallMs = wallMs;
+  }
+
+  batchDone(rows: number, _requests: number, timings: InferTimings): void {
+    this.executionCount += 1;
+    this.lastInferenceMs = this.#wallMs();
+    this.batchRows.observe(rows);
+    let batch = this.batches.get(rows);
+    if (batch === undefined) {
+      batch = { computeInput: tally(), computeInfer: tally(), computeOutput: tally() };
+      this.batches.set(rows, batch);
+    }
+    add(batch.computeInput, timings.computeInputNs);
+    add(batch.computeInfer, timings.computeInferNs);
+    add(batch.computeOutput, timings.computeOutputNs);
+  }
+
+  requestSucceeded(rows: number, totalNs: number, timings: InferTimings): void {
+    this.inferenceCount += rows;
+    add(this.success, totalNs);
+    add(this.queue, timings.queueNs);
+    add(this.computeInput, timings.computeInputNs);
+    add(this.computeInfer, timings.computeInferNs);
+    add(this.computeOutput, timings.computeOutputNs);
+    this.requestSeconds.observe(totalNs / 1e9);
+    this.queueSeconds.observe(timings.queueNs / 1e9);
+  }
+
+  requestFailed(reason: FailReason, totalNs: number): void {
+    this.failReasons[reason] += 1;
+    add(this.fail, totalNs);
+  }
+
+  instanceReplaced(): void {
+    this.instancesReplaced += 1;
+  }
+}
+
+/** The statistics of a node; past the limit versions share one that is called OTHER. */
+export class StatisticsBook {
+  readonly #byVersion = new Map<string, VersionStatistics>();
+  readonly #wallMs: () => number;
+  readonly #limit: number;
+  #other: VersionStatistics | undefined;
+
+  /** @param wallMs milliseconds since 1970 */
+  constructor(wallMs: () => number, limit: number = MAX_LABEL_SETS) {
+    this.#wallMs = wallMs;
+    this.#limit = limit;
+  }
+
+  of(model: string, version: number): VersionStatistics {
+    const key = `${model}/${version}`;
+    const known = this.#byVersion.get(key);
+    if (known !== undefined) return known;
+    if (this.#byVersion.size >= this.#limit) {
+      this.#other ??= new VersionStatistics(OTHER, OTHER, this.#wallMs);
+      return this.#other;
+    }
+    const made = new VersionStatistics(model, String(version), this.#wallMs);
+    this.#byVersion.set(key, made);
+    return made;
+  }
+
+  *all(): Iterable<VersionStatistics> {
+    yield* this.#byVersion.values();
+    if (this.#other !== undefined) yield this.#other;
+  }
+}
