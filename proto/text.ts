@@ -1,5 +1,5 @@
-// Strings out of protobuf bytes. Model names and versions come again with every request, so the last
-// ones seen are kept: finding one is several times cheaper than decoding it.
+// Strings out of protobuf bytes. Model names and versions come again with every request, so the
+// last ones seen are kept: finding one is several times cheaper than decoding it.
 import { malformed } from './wire.ts';
 
 /** Slots of the memory of strings: each holds the last string that fell into it. */

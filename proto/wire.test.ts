@@ -1,5 +1,5 @@
-// The reader moves over whatever protobuf's own writer wrote, field by field, and refuses everything
-// else with INVALID_ARGUMENT, without reading a byte past its end.
+// The reader moves over whatever protobuf's own writer wrote, field by field, and refuses all the
+// rest with INVALID_ARGUMENT, without reading a byte past its end.
 import { BinaryWriter, WireType as WriterType } from '@bufbuild/protobuf/wire';
 import test from 'ava';
 import fc from 'fast-check';

@@ -1,5 +1,5 @@
-// Generated code from the contracts in proto/: lints our own API, writes proto/gen/. With --check it
-// changes nothing and fails when proto/gen/ is not what the contracts give.
+// Generated code from the contracts in proto/: lints our own API, writes proto/gen/. With --check
+// it changes nothing and fails when proto/gen/ is not what the contracts give.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -30,6 +30,7 @@ BELOW.test = [...FOUNDATION, ...ROLES, 'cli', 'loadtest', 'scripts'];
 const UNTESTED: Record<string, string> = {
   'scripts/lock.ts': 'runs against package-lock.json only; npm ci fails when it is wrong',
   'scripts/test.ts': 'every test run is its test',
+  'scripts/proto.ts': 'proto/gen.test.ts runs it as a process of its own',
   'scripts/check.ts': 'every check is its test',
 };
 

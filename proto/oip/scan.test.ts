@@ -1,5 +1,5 @@
-// The scan finds what a full decoding finds, in every request that names a model, and nothing in the
-// bytes makes it do anything but answer or refuse with INVALID_ARGUMENT.
+// The scan finds what a full decoding finds, in every request that names a model, and nothing in
+// the bytes makes it do anything but answer or refuse with INVALID_ARGUMENT.
 import test from 'ava';
 import fc from 'fast-check';
 import { Code, StatusError } from '../../common/status.ts';
@@ -131,7 +131,7 @@ test('calls that name no model, and unknown ones, are undefined', (t) => {
   t.is(scanModelCall('/other.Service/ModelInfer', new Uint8Array()), undefined);
 });
 
-test('every request cut short is refused or still means something, and never anything else', (t) => {
+test('a request that is cut short is refused or means less, but nothing else', (t) => {
   const message = encodeInfer({
     modelName: 'digits',
     id: 'r',

@@ -1,6 +1,6 @@
 // What a router must know of a request, without decoding it: which model and version, the request's
 // id, the sequence that it belongs to. Everything else in the bytes is stepped over, not checked.
-// Field numbers: proto/inference/grpc_service.proto. proto3: of a repeated scalar the last one counts.
+// Field numbers: proto/inference/grpc_service.proto. Of a scalar that comes twice the last counts.
 import { decodeText, TextReader } from '../text.ts';
 import { malformed, WireReader, WireType } from '../wire.ts';
 import { readSequenceParameter, type Sequence } from './sequence.ts';

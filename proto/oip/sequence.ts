@@ -40,8 +40,8 @@ const KEYS: ReadonlyMap<number, { readonly key: Key; readonly bytes: Uint8Array 
 
 /**
  * What is known of the sequence after one more map entry, bytes[start, end). An entry that comes
- * later replaces an earlier one with the same key. Values of a type that the parameter does not take
- * are as if absent: the node answers for them.
+ * later replaces an earlier one with the same key. Values of a type that the parameter does not
+ * take are as if absent: the node answers for them.
  * @throws INVALID_ARGUMENT when the entry of a sequence parameter is malformed
  */
 export function readSequenceParameter(
