@@ -2,7 +2,7 @@
 // router are written against this; shells (grpc-js today) carry it over a wire, and in one
 // process it is simply called. Callbacks instead of promises: nothing is allocated per call
 // beyond the call itself.
-import type { StatusError } from '../common/status.ts';
+import { Code, StatusError } from '../common/status.ts';
 
 /** Lower-case keys, in order, repeated keys allowed. Values of keys that end in -bin are bytes. */
 export type Metadata = readonly (readonly [key: string, value: string | Uint8Array])[];
@@ -11,7 +11,7 @@ export const NO_METADATA: Metadata = [];
 
 export type MethodKind = 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
 
-/** A call without a deadline gets this one (consequence: it ends with DEADLINE_EXCEEDED). */
+/** A unary call without a deadline gets this one (consequence: it ends with DEADLINE_EXCEEDED). */
 export const DEFAULT_DEADLINE_MS = 60_000;
 
 /**
@@ -23,7 +23,10 @@ export interface CallContext {
   /** '/package.Service/Method' */
   readonly path: string;
   readonly metadata: Metadata;
-  /** Moment on the performance.now() clock of this thread; the shell has put in the default. */
+  /**
+   * Moment on the performance.now() clock of this thread; the shell has put in the default of a unary
+   * call. Infinity: a stream whose caller named none, it lives until one side ends it.
+   */
   readonly deadlineMs: number;
   /** Whom to name in a log: 'ipv4:127.0.0.1:5000', or 'local'. */
   readonly peer: string;
@@ -52,14 +55,32 @@ export interface StreamCall extends CallContext {
   onHalfClose: (() => void) | undefined;
   /** There is room again after a `send` that returned false. */
   onDrain: (() => void) | undefined;
-  /** False: the peer is slow, wait for onDrain before sending more. */
+  /**
+   * The transport owns `message` from here on. False: the peer is slow (or gone), wait for onDrain (or
+   * onCancel) before sending more.
+   */
   send(message: Uint8Array): boolean;
   /** Ends the call with OK. */
   end(trailers?: Metadata): void;
   fail(error: StatusError, trailers?: Metadata): void;
-  /** Stops and restarts the flow of onMessage (flow control reaches the peer). */
+  /**
+   * Stops and restarts the flow of onMessage (flow control reaches the peer). One message that was
+   * asked for already may still come after pause.
+   */
   pause(): void;
   resume(): void;
+}
+
+/**
+ * The other side could not be reached, or was lost before it answered anything. It may or may not have
+ * run the call: only one that is safe to repeat may be sent again. A handler's own UNAVAILABLE is a
+ * plain StatusError.
+ */
+export class ConnectionLost extends StatusError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(Code.UNAVAILABLE, message, options);
+    this.name = 'ConnectionLost';
+  }
 }
 
 /** Something that answers calls: a node, the router, a connection to another process. */

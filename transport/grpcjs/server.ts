@@ -1,0 +1,159 @@
+// A gRPC listener on @grpc/grpc-js that carries any Backend. Bytes go through as they are; grpc-js
+// copies a message once to join its frames and once to add its prefix.
+import { readFileSync } from 'node:fs';
+import { Server, ServerCredentials, ServerInterceptingCall } from '@grpc/grpc-js';
+import type { Log } from '../../common/log.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import type { Backend, MethodKind } from '../backend.ts';
+import { DEFAULT_DEADLINE_MS, MAX_MESSAGE_BYTES } from '../backend.ts';
+import { checkListen, formatAddress, listenError } from '../listen.ts';
+import { commonOptions, MAX_CONCURRENT_STREAMS } from './channel-options.ts';
+import { ServerCall, type ServerCallEnvironment } from './server-call.ts';
+
+/** Calls that are open when a drain begins get this long to end; then they are cut. */
+export const DRAIN_TIMEOUT_MS = 30_000;
+/** Streams get less: a watch would hold the drain for as long as its client likes. */
+export const STREAM_DRAIN_TIMEOUT_MS = 2_000;
+
+export interface ServerTls {
+  /** PEM files. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** PEM of who signs clients; given, a client without a certificate of theirs is refused. */
+  readonly clientCaFile?: string;
+}
+
+export interface ServeOptions {
+  readonly backend: Backend;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly log: Log;
+  readonly maxMessageBytes?: number;
+  readonly defaultDeadlineMs?: number;
+  readonly tls?: ServerTls;
+  /** Allows plain text off loopback. */
+  readonly insecure?: boolean;
+  /** The flag that sets the port, for the message when it is taken: '--grpc-port'. */
+  readonly portFlag?: string;
+}
+
+export interface GrpcListener {
+  readonly port: number;
+  /** host:port, as a client of this machine dials it. */
+  readonly address: string;
+  /** Takes no new calls (GOAWAY), lets open ones end, cuts what is left after `timeoutMs`. */
+  drain(timeoutMs?: number): Promise<void>;
+  /** Closes everything at once. */
+  stop(): void;
+}
+
+const HANDLER_TYPE = {
+  unary: 'unary',
+  client_stream: 'clientStream',
+  server_stream: 'serverStream',
+  bidi_stream: 'bidi',
+} as const satisfies Record<MethodKind, string>;
+
+const identity = (message: Buffer): Buffer => message;
+/** Never reached: the interceptor takes each call before its handler would start. */
+const unreachable = (): void => {};
+
+function readPem(what: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new StatusError(Code.FAILED_PRECONDITION, `cannot read the ${what} ${path}: ${cause}`, {
+      cause,
+    });
+  }
+}
+
+function credentialsOf(tls: ServerTls | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const pair = {
+    cert_chain: readPem('TLS certificate', tls.certFile),
+    private_key: readPem('TLS key', tls.keyFile),
+  };
+  const clientCa =
+    tls.clientCaFile === undefined ? null : readPem('client CA certificate', tls.clientCaFile);
+  return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
+}
+
+function buildServer(environment: ServerCallEnvironment): Server {
+  const { backend, maxMessageBytes } = environment;
+  const server = new Server({
+    ...commonOptions(maxMessageBytes),
+    'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+    interceptors: [
+      (method, call) => {
+        const kind = backend.methods.get(method.path) ?? 'unary';
+        const taken = new ServerCall(call, method.path, kind, environment);
+        return new ServerInterceptingCall(call, { start: () => taken.start() });
+      },
+    ],
+  });
+  for (const [path, kind] of backend.methods) {
+    server.register(path, unreachable, identity, identity, HANDLER_TYPE[kind]);
+  }
+  return server;
+}
+
+const bind = (server: Server, address: string, credentials: ServerCredentials): Promise<number> =>
+  new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+
+/**
+ * Listens; calls are answered from the moment this resolves.
+ * @throws FAILED_PRECONDITION for plain text off loopback or unreadable TLS files; ALREADY_EXISTS when
+ * the port is taken
+ */
+export async function serveGrpc(options: ServeOptions): Promise<GrpcListener> {
+  const { host, port, tls, log, backend } = options;
+  const isInsecureAllowed = options.insecure ?? false;
+  checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed });
+  const environment: ServerCallEnvironment = {
+    backend,
+    log,
+    maxMessageBytes: options.maxMessageBytes ?? MAX_MESSAGE_BYTES,
+    defaultDeadlineMs: options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS,
+    open: new Set(),
+  };
+  const server = buildServer(environment);
+  const credentials = credentialsOf(tls);
+  const bound = await bind(server, formatAddress(host, port), credentials).catch((cause) => {
+    server.forceShutdown();
+    throw listenError(host, port, options.portFlag, cause);
+  });
+  return {
+    port: bound,
+    address: formatAddress(host, bound),
+    drain: (timeoutMs = DRAIN_TIMEOUT_MS) => drain(server, environment.open, timeoutMs),
+    stop: () => server.forceShutdown(),
+  };
+}
+
+function drain(server: Server, open: Set<ServerCall>, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cutStreams = setTimeout(
+      () => {
+        for (const call of [...open]) if (call.kind !== 'unary') call.shutDown();
+      },
+      Math.min(timeoutMs, STREAM_DRAIN_TIMEOUT_MS),
+    );
+    const cutAll = setTimeout(() => {
+      for (const call of [...open]) call.shutDown();
+      server.forceShutdown();
+      resolve();
+    }, timeoutMs);
+    server.tryShutdown(() => {
+      clearTimeout(cutStreams);
+      clearTimeout(cutAll);
+      resolve();
+    });
+  });
+}
