@@ -24,8 +24,8 @@ export interface CallContext {
   readonly path: string;
   readonly metadata: Metadata;
   /**
-   * Moment on the performance.now() clock of this thread; the shell has put in the default of a unary
-   * call. Infinity: a stream whose caller named none, it lives until one side ends it.
+   * Moment on the performance.now() clock of this thread; the shell has put in the default of a
+   * unary call. Infinity: a stream whose caller named none, it lives until one side ends it.
    */
   readonly deadlineMs: number;
   /** Whom to name in a log: 'ipv4:127.0.0.1:5000', or 'local'. */
@@ -56,8 +56,8 @@ export interface StreamCall extends CallContext {
   /** There is room again after a `send` that returned false. */
   onDrain: (() => void) | undefined;
   /**
-   * The transport owns `message` from here on. False: the peer is slow (or gone), wait for onDrain (or
-   * onCancel) before sending more.
+   * The transport owns `message` from here on. False: the peer is slow (or gone), wait for onDrain
+   * (or onCancel) before sending more.
    */
   send(message: Uint8Array): boolean;
   /** Ends the call with OK. */
@@ -72,9 +72,9 @@ export interface StreamCall extends CallContext {
 }
 
 /**
- * The other side could not be reached, or was lost before it answered anything. It may or may not have
- * run the call: only one that is safe to repeat may be sent again. A handler's own UNAVAILABLE is a
- * plain StatusError.
+ * The other side could not be reached, or was lost before it answered anything. It may or may not
+ * have run the call: only one that is safe to repeat may be sent again. A handler's own UNAVAILABLE
+ * is a plain StatusError.
  */
 export class ConnectionLost extends StatusError {
   constructor(message: string, options?: ErrorOptions) {

@@ -88,7 +88,9 @@ function checkSignal(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new StatusError(Code.CANCELLED, 'caller cancelled');
 }
 
-/** Bytes in, bytes out. @throws StatusError as the callee failed it, DEADLINE_EXCEEDED, CANCELLED */
+/**
+ * Bytes in, bytes out. @throws StatusError as the callee failed it, DEADLINE_EXCEEDED, CANCELLED
+ */
 export async function invokeUnary(
   backend: Backend,
   path: string,
@@ -118,8 +120,8 @@ export async function invokeUnary(
 }
 
 /**
- * A call that streams in one or both directions: sends `requests`, gives what comes back. Leaving the
- * loop early cancels the call. @throws as invokeUnary, from the iteration
+ * A call that streams in one or both directions: sends `requests`, gives what comes back. Leaving
+ * the loop early cancels the call. @throws as invokeUnary, from the iteration
  */
 export function invokeStream(
   backend: Backend,

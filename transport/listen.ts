@@ -38,7 +38,8 @@ export function formatAddress(host: string, port: number): string {
 
 /**
  * What a failed bind means to a person.
- * @param flag the command-line flag that sets this port, '--grpc-port'; undefined when there is none
+ * @param flag the command-line flag that sets this port, '--grpc-port'; undefined when there is
+ * none
  */
 export function listenError(host: string, port: number, flag: string | undefined, cause: unknown) {
   const text = cause instanceof Error ? cause.message : String(cause);

@@ -1,5 +1,5 @@
-// Messages that one side pushes and the other takes with `for await`: the bridge between callbacks and
-// async iteration, off the hot path.
+// Messages that one side pushes and the other takes with `for await`: the bridge between callbacks
+// and async iteration, off the hot path.
 import { MAX_MESSAGE_BYTES } from './backend.ts';
 
 /** With more messages waiting the pusher is told to hold. */

@@ -1,7 +1,9 @@
-// The text of a status as the wire allows it: whatever a handler says, it must not break the headers
-// that carry it.
+// The text of a status as the wire allows it: whatever a handler says, it must not break the
+// headers that carry it.
 
-/** Room of a status message in the trailers, percent-encoded; longer ones are cut and end in '...'. */
+/**
+ * Room of a status message in the trailers, percent-encoded; longer ones are cut and end in '...'.
+ */
 export const MAX_STATUS_MESSAGE_BYTES = 4096;
 
 const PRINTABLE = /^[ -$&-~]*$/;

@@ -102,7 +102,9 @@ export function sendUnary(channel: ChannelInterface, address: string, call: Unar
   outgoing.halfClose();
 }
 
-/** What the caller sends, one message at a time: grpc-js takes the next when it has taken the last. */
+/**
+ * What the caller sends, one message at a time: grpc-js takes the next when it has taken the last.
+ */
 class Upstream {
   readonly #outgoing: Outgoing;
   readonly #call: StreamCall;

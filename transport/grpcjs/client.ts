@@ -1,4 +1,5 @@
-// A connection to another process as a Backend: calls go out as raw bytes on one HTTP/2 connection of
+// A connection to another process as a Backend: calls go out as raw bytes on one HTTP/2 connection
+// of
 // @grpc/grpc-js, which dials again by itself.
 import { readFileSync } from 'node:fs';
 import { Channel, connectivityState, credentials } from '@grpc/grpc-js';
@@ -46,7 +47,9 @@ function credentialsOf(tls: ClientTls | undefined) {
   return credentials.createSsl(read(tls.caFile), read(tls.keyFile), read(tls.certFile));
 }
 
-/** Returns at once; the first call, or state(), makes it dial. @throws when TLS files can't be read */
+/**
+ * Returns at once; the first call, or state(), makes it dial. @throws when TLS files can't be read
+ */
 export function connect(options: ConnectOptions): Connection {
   const { address, methods, tls } = options;
   const serverName = tls?.serverName;

@@ -1,5 +1,5 @@
-// Metadata between our form and grpc-js's. Names that belong to the wire are left out both ways: each
-// hop writes its own.
+// Metadata between our form and grpc-js's. Names that belong to the wire are left out both ways:
+// each hop writes its own.
 import { Metadata as GrpcMetadata } from '@grpc/grpc-js';
 import type { Metadata } from '../backend.ts';
 import { NO_METADATA } from '../backend.ts';

@@ -1,5 +1,5 @@
-// One call as it comes in through grpc-js, in the form that a Backend knows. It drives grpc-js's call
-// below its Node streams, so that the flow of messages is the callee's to pause.
+// One call as it comes in through grpc-js, in the form that a Backend knows. It drives grpc-js's
+// call below its Node streams, so that the flow of messages is the callee's to pause.
 import type { Metadata as GrpcMetadata, ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { systemClock } from '../../common/clock.ts';
 import type { Log } from '../../common/log.ts';
@@ -163,7 +163,9 @@ export class ServerCall implements UnaryCall, StreamCall {
     }
   }
 
-  /** Asks for one message. grpc-js may give it inside the call: a loop, so that depth stays flat. */
+  /**
+   * Asks for one message. grpc-js may give it inside the call: a loop, so that depth stays flat.
+   */
   #read(): void {
     this.#hasRead = false;
     this.#wantsRead = true;
@@ -201,7 +203,9 @@ export class ServerCall implements UnaryCall, StreamCall {
     }
   }
 
-  /** Backends never throw; if one does all the same, its caller hears of it and the process stays. */
+  /**
+   * Backends never throw; if one does all the same, its caller hears of it and the process stays.
+   */
   #run(step: () => void): void {
     try {
       step();
@@ -225,7 +229,8 @@ export class ServerCall implements UnaryCall, StreamCall {
     try {
       if (trailers.length > 0) metadata = toGrpcMetadata(trailers);
     } catch (thrown) {
-      const text = `${this.path} answered with metadata that is not allowed: ${statusOf(thrown).message}`;
+      const why = statusOf(thrown).message;
+      const text = `${this.path} answered with metadata that is not allowed: ${why}`;
       this.#environment.log.error(text);
       this.#call.sendStatus({ code: Code.INTERNAL, details: wireMessage(text), metadata });
       return;

@@ -109,8 +109,8 @@ const bind = (server: Server, address: string, credentials: ServerCredentials): 
 
 /**
  * Listens; calls are answered from the moment this resolves.
- * @throws FAILED_PRECONDITION for plain text off loopback or unreadable TLS files; ALREADY_EXISTS when
- * the port is taken
+ * @throws FAILED_PRECONDITION for plain text off loopback or unreadable TLS files; ALREADY_EXISTS
+ * when the port is taken
  */
 export async function serveGrpc(options: ServeOptions): Promise<GrpcListener> {
   const { host, port, tls, log, backend } = options;

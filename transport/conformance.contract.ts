@@ -1,0 +1,406 @@
+// What every way of carrying calls must do, whatever is on the wire: run over each shell, and over
+// no shell at all. A connector takes the callee's Backend and gives the caller's.
+import type { ExecutionContext, TestFn } from 'ava';
+import { Code, StatusError } from '../common/status.ts';
+import {
+  type Backend,
+  ConnectionLost,
+  type Metadata,
+  type MethodKind,
+  NO_METADATA,
+  type StreamCall,
+  type UnaryCall,
+} from './backend.ts';
+import { invokeStream, invokeUnary } from './invoke.ts';
+
+export interface Carried {
+  readonly backend: Backend;
+  stop(): Promise<void>;
+}
+
+export type Connector = (callee: Backend, maxMessageBytes: number) => Promise<Carried>;
+
+const MAX_BYTES = 8 * 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
+const CHUNKS = 512;
+
+export const ECHO = '/conformance.Test/Echo';
+export const FAIL = '/conformance.Test/Fail';
+export const HANG = '/conformance.Test/Hang';
+export const THROW = '/conformance.Test/Throw';
+export const COUNT = '/conformance.Test/Count';
+export const SUM = '/conformance.Test/Sum';
+export const CHAT = '/conformance.Test/Chat';
+export const SINK = '/conformance.Test/Sink';
+
+const METHODS = new Map<string, MethodKind>([
+  [ECHO, 'unary'],
+  [FAIL, 'unary'],
+  [HANG, 'unary'],
+  [THROW, 'unary'],
+  [COUNT, 'server_stream'],
+  [SUM, 'client_stream'],
+  [CHAT, 'bidi_stream'],
+  [SINK, 'bidi_stream'],
+]);
+
+/** An event that a test waits for. */
+class Signal<T> {
+  readonly #settled = Promise.withResolvers<T>();
+  readonly happened = this.#settled.promise;
+  fire(value: T): void {
+    this.#settled.resolve(value);
+  }
+}
+
+/** The callee: small methods of every kind, and signals of what they saw. */
+export class Callee implements Backend {
+  readonly methods = METHODS;
+  readonly hanging = new Signal<UnaryCall>();
+  readonly cancelled = new Signal<void>();
+  readonly blocked = new Signal<number>();
+  readonly sinking = new Signal<StreamCall>();
+  sunk = 0;
+
+  unary(call: UnaryCall): void {
+    switch (call.path) {
+      case ECHO:
+        call.succeed(Uint8Array.from(call.request), call.metadata.filter(isOurs));
+        break;
+      case FAIL:
+        call.fail(new StatusError(Code.ABORTED, new TextDecoder().decode(call.request)), [
+          ['x-why', 'because'],
+        ]);
+        break;
+      case HANG:
+        call.onCancel = () => this.cancelled.fire();
+        this.hanging.fire(call);
+        break;
+      default:
+        throw new Error('thrown by a handler');
+    }
+  }
+
+  stream(call: StreamCall): void {
+    if (call.path === COUNT) this.#count(call);
+    else if (call.path === SUM) sum(call);
+    else if (call.path === CHAT) chat(call);
+    else this.#sink(call);
+  }
+
+  /** As many chunks as the request says, as fast as the caller takes them. */
+  #count(call: StreamCall): void {
+    let left = 0;
+    let sent = 0;
+    const pump = (): void => {
+      while (left > 0) {
+        left--;
+        sent++;
+        if (!call.send(new Uint8Array(CHUNK_BYTES).fill(sent)) && left > 0) {
+          this.blocked.fire(sent);
+          return;
+        }
+      }
+      call.end([['x-sent', String(sent)]]);
+    };
+    call.onMessage = (message) => {
+      left = Number(new TextDecoder().decode(message));
+    };
+    call.onHalfClose = pump;
+    call.onDrain = pump;
+    call.onCancel = () => this.cancelled.fire();
+  }
+
+  /** Takes the first message and holds the rest until the test resumes it. */
+  #sink(call: StreamCall): void {
+    call.onMessage = () => {
+      this.sunk++;
+      if (this.sunk > 1) return;
+      call.pause();
+      this.sinking.fire(call);
+    };
+    call.onHalfClose = () => call.end();
+  }
+}
+
+const isOurs = (entry: Metadata[number]): boolean => entry[0].startsWith('x-');
+
+function sum(call: StreamCall): void {
+  let total = 0;
+  call.onMessage = (message) => {
+    total += message.byteLength;
+  };
+  call.onHalfClose = () => {
+    call.send(new TextEncoder().encode(String(total)));
+    call.end();
+  };
+}
+
+function chat(call: StreamCall): void {
+  call.onMessage = (message) => call.send(Uint8Array.from(message));
+  call.onHalfClose = () => call.end();
+}
+
+/** A caller that takes nothing until it is told to, and sees when it is asked to hold. */
+class SlowCaller implements StreamCall {
+  readonly path: string;
+  readonly metadata = NO_METADATA;
+  readonly deadlineMs = Number.POSITIVE_INFINITY;
+  readonly peer = 'local';
+  isCancelled = false;
+  onCancel: (() => void) | undefined;
+  onMessage: ((message: Uint8Array) => void) | undefined;
+  onHalfClose: (() => void) | undefined;
+  onDrain: (() => void) | undefined;
+  readonly ended = new Signal<StatusError | undefined>();
+  received = 0;
+  isHeld = false;
+  isPaused = false;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  send(): boolean {
+    this.received++;
+    return !this.isHeld;
+  }
+  end(): void {
+    this.ended.fire(undefined);
+  }
+  fail(error: StatusError): void {
+    this.ended.fire(error);
+  }
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
+}
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+async function collect(answers: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = [];
+  for await (const answer of answers) all.push(Uint8Array.from(answer));
+  return all;
+}
+
+interface Scene {
+  readonly callee: Callee;
+  readonly caller: Backend;
+}
+
+type AddScene = (title: string, run: (t: ExecutionContext, scene: Scene) => Promise<void>) => void;
+
+/** Adds the whole suite for one way of carrying calls. */
+export function conformance(test: TestFn, name: string, connect: Connector): void {
+  const add: AddScene = (title, run) =>
+    test(`${name}: ${title}`, async (t) => {
+      const callee = new Callee();
+      const carried = await connect(callee, MAX_BYTES);
+      try {
+        await run(t, { callee, caller: carried.backend });
+      } finally {
+        await carried.stop();
+      }
+    });
+  unaryScenes(add);
+  failureScenes(add);
+  endingScenes(add);
+  streamScenes(add);
+  flowScenes(add);
+}
+
+async function failure(promise: Promise<unknown>): Promise<StatusError> {
+  try {
+    await promise;
+  } catch (thrown) {
+    if (thrown instanceof StatusError) return thrown;
+    throw thrown;
+  }
+  throw new Error('the call succeeded');
+}
+
+function unaryScenes(add: AddScene): void {
+  add('a unary call carries its bytes there and back', async (t, { caller }) => {
+    for (const sizeBytes of [0, 1, 100_000, MAX_BYTES]) {
+      const request = new Uint8Array(sizeBytes).fill(7);
+      const { response } = await invokeUnary(caller, ECHO, request);
+      t.is(Buffer.compare(response, request), 0, `${sizeBytes} bytes`);
+    }
+  });
+
+  add('metadata goes there, trailers come back, bytes under -bin', async (t, { caller }) => {
+    const metadata: Metadata = [
+      ['x-text', 'plain, with comma'],
+      ['x-data-bin', Uint8Array.of(0, 255, 10, 44)],
+      ['y-other', 'not sent back'],
+    ];
+    const { trailers } = await invokeUnary(caller, ECHO, bytesOf(''), { metadata });
+    const found = trailers.map(([key, value]) => [
+      key,
+      typeof value === 'string' ? value : [...value],
+    ]);
+    t.deepEqual(
+      new Map(found as [string, unknown][]),
+      new Map<string, unknown>([
+        ['x-text', 'plain, with comma'],
+        ['x-data-bin', [0, 255, 10, 44]],
+      ]),
+    );
+  });
+
+  add('many calls at once keep their answers apart', async (t, { caller }) => {
+    const texts = Array.from({ length: 200 }, (_, at) => `call ${at}`);
+    const answers = await Promise.all(
+      texts.map(async (text) => (await invokeUnary(caller, ECHO, bytesOf(text))).response),
+    );
+    t.deepEqual(
+      answers.map((answer) => new TextDecoder().decode(answer)),
+      texts,
+    );
+  });
+}
+
+function failureScenes(add: AddScene): void {
+  const texts = [
+    'plain',
+    '',
+    '100% of "it"; a/b?c=d&e#f +g',
+    'Grüße, 世界 🎉',
+    'two\nlines\tand tab',
+  ];
+  add('a status keeps its code and any text', async (t, { caller }) => {
+    for (const text of texts) {
+      const error = await failure(invokeUnary(caller, FAIL, bytesOf(text)));
+      t.is(error.code, Code.ABORTED);
+      t.is(error.message, text);
+      t.false(error instanceof ConnectionLost);
+    }
+  });
+
+  add('a handler that throws is INTERNAL, and the callee stays up', async (t, { caller }) => {
+    const error = await failure(invokeUnary(caller, THROW, bytesOf('')));
+    t.is(error.code, Code.INTERNAL);
+    t.is((await invokeUnary(caller, ECHO, bytesOf('x'))).response.byteLength, 1);
+  });
+
+  add('an unknown method is UNIMPLEMENTED', async (t, { caller }) => {
+    const path = '/conformance.Test/Nothing';
+    const methods = new Map<string, MethodKind>([[path, 'unary']]);
+    const blind: Backend = { ...caller, methods, unary: (call) => caller.unary(call) };
+    t.is((await failure(invokeUnary(blind, path, bytesOf('')))).code, Code.UNIMPLEMENTED);
+  });
+}
+
+function endingScenes(add: AddScene): void {
+  add('a deadline ends the call on both sides', async (t, { callee, caller }) => {
+    const before = performance.now();
+    const promise = invokeUnary(caller, HANG, bytesOf(''), { timeoutMs: 150 });
+    const error = failure(promise);
+    const call = await callee.hanging.happened;
+    t.true(call.deadlineMs > before && call.deadlineMs <= performance.now() + 151);
+    t.is((await error).code, Code.DEADLINE_EXCEEDED);
+    await callee.cancelled.happened;
+    t.true(call.isCancelled);
+  });
+
+  add('a cancel by the caller reaches the callee', async (t, { callee, caller }) => {
+    const controller = new AbortController();
+    const error = failure(invokeUnary(caller, HANG, bytesOf(''), { signal: controller.signal }));
+    const call = await callee.hanging.happened;
+    t.false(call.isCancelled);
+    controller.abort();
+    t.is((await error).code, Code.CANCELLED);
+    await callee.cancelled.happened;
+    t.true(call.isCancelled);
+  });
+
+  add('an answer after the first one is ignored', async (t, { callee, caller }) => {
+    const answer = invokeUnary(caller, HANG, bytesOf(''));
+    const call = await callee.hanging.happened;
+    call.succeed(bytesOf('first'));
+    call.fail(new StatusError(Code.INTERNAL, 'second'));
+    call.succeed(bytesOf('third'));
+    t.is(new TextDecoder().decode((await answer).response), 'first');
+  });
+
+  add('leaving a stream early cancels it', async (t, { callee, caller }) => {
+    const answers = invokeStream(caller, COUNT, [bytesOf('100000')]);
+    for await (const answer of answers) {
+      t.is(answer.byteLength, CHUNK_BYTES);
+      break;
+    }
+    await callee.cancelled.happened;
+  });
+}
+
+function streamScenes(add: AddScene): void {
+  add('a server stream gives all its messages in order', async (t, { caller }) => {
+    const answers = await collect(invokeStream(caller, COUNT, [bytesOf('40')]));
+    t.deepEqual(
+      answers.map((answer) => answer[0]),
+      Array.from({ length: 40 }, (_, at) => at + 1),
+    );
+  });
+
+  add('a client stream takes all its messages', async (t, { caller }) => {
+    const requests = Array.from({ length: 40 }, () => new Uint8Array(CHUNK_BYTES));
+    const [answer] = await collect(invokeStream(caller, SUM, requests));
+    t.is(new TextDecoder().decode(answer), String(40 * CHUNK_BYTES));
+    const [none] = await collect(invokeStream(caller, SUM, []));
+    t.is(new TextDecoder().decode(none), '0');
+  });
+
+  add('both sides of a stream talk in turn', async (t, { caller }) => {
+    const heard = new Signal<void>();
+    const requests = async function* () {
+      yield bytesOf('one');
+      await heard.happened;
+      yield bytesOf('');
+      yield bytesOf('three');
+    };
+    const texts: string[] = [];
+    for await (const answer of invokeStream(caller, CHAT, requests())) {
+      texts.push(new TextDecoder().decode(answer));
+      heard.fire();
+    }
+    t.deepEqual(texts, ['one', '', 'three']);
+  });
+}
+
+function flowScenes(add: AddScene): void {
+  add('a slow caller holds the callee back, then gets everything', async (t, scene) => {
+    const slow = new SlowCaller(COUNT);
+    slow.isHeld = true;
+    scene.caller.stream(slow);
+    slow.onMessage?.(bytesOf(String(CHUNKS)));
+    slow.onHalfClose?.();
+    const sent = await scene.callee.blocked.happened;
+    t.true(sent < CHUNKS, `held after ${sent} of ${CHUNKS}`);
+    slow.isHeld = false;
+    slow.onDrain?.();
+    t.is(await slow.ended.happened, undefined);
+    t.is(slow.received, CHUNKS);
+  });
+
+  add('a slow callee holds the caller back, then gets everything', async (t, scene) => {
+    const slow = new SlowCaller(SINK);
+    scene.caller.stream(slow);
+    let sent = 0;
+    while (!slow.isPaused && sent < CHUNKS) {
+      slow.onMessage?.(new Uint8Array(CHUNK_BYTES));
+      sent++;
+      await turn();
+    }
+    t.true(slow.isPaused, 'the caller was told to hold');
+    const call = await scene.callee.sinking.happened;
+    call.resume();
+    slow.onHalfClose?.();
+    t.is(await slow.ended.happened, undefined);
+    t.is(scene.callee.sunk, sent);
+  });
+}
