@@ -4,7 +4,9 @@ import type { Clock } from '../common/clock.ts';
 import type { StatusError } from '../common/status.ts';
 import type { Tensor, TensorSpec } from '../common/tensor.ts';
 
-/** A run that takes longer marks the model FAILED: a thread can't be taken back from native code. */
+/**
+ * A run that takes longer marks the model FAILED: a thread can't be taken back from native code.
+ */
 export const DEFAULT_MAX_RUN_MS = 60_000;
 /** Requests that wait for an instance; one more is refused with UNAVAILABLE. */
 export const DEFAULT_MAX_QUEUE_SIZE = 1024;
@@ -28,22 +30,26 @@ export type InferOutcome =
   | { readonly ok: true; readonly outputs: readonly Tensor[]; readonly timings: InferTimings }
   | { readonly ok: false; readonly error: StatusError };
 
-/** One request, already checked against the model's `inputs`: names, datatypes, shapes, byte counts. */
+/**
+ * One request, already checked against the model's `inputs`: names, datatypes, shapes, byte counts.
+ */
 export interface InferRequest {
   /**
    * In the order of the model's inputs; shapes with the batch dimension, where the model has one.
-   * BYTES in raw form (u32 length, then the bytes, for each element). The bytes are copied once, when
-   * the batch closes; they must not change before `done` is called.
+   * BYTES in raw form (u32 length, then the bytes, for each element). The bytes are copied once,
+   * when the batch closes; they must not change before `done` is called.
    */
   readonly inputs: readonly Tensor[];
   /** The batch dimension, 1 to maxBatchSize; 1 for a model without batching (maxBatchSize 0). */
   readonly rows: number;
-  /** Moment on the clock of this thread. Past it while still queued: DEADLINE_EXCEEDED, no compute. */
+  /**
+   * Moment on the clock of this thread. Past it while still queued: DEADLINE_EXCEEDED, no compute.
+   */
   readonly deadlineMs: number;
   /**
-   * Called exactly once, perhaps before `submit` returns (a full queue, for one). Outputs are in the
-   * order of the model's outputs; their bytes are views of shared memory, good only until `done`
-   * returns: encode or copy them there. Must not throw.
+   * Called exactly once, perhaps before `submit` returns (a full queue, for one). Outputs are in
+   * the order of the model's outputs; their bytes are views of shared memory, good only until
+   * `done` returns: encode or copy them there. Must not throw.
    */
   done(outcome: InferOutcome): void;
 }
@@ -65,7 +71,9 @@ export interface LoadedModel {
   /** Requests waiting or running. */
   readonly inFlight: number;
   submit(request: InferRequest): void;
-  /** A queued request is answered CANCELLED at once; one that runs keeps its slot and its outcome. */
+  /**
+   * A queued request is answered CANCELLED at once; one that runs keeps its slot and its outcome.
+   */
   cancel(request: InferRequest): void;
   /**
    * Takes no more (UNAVAILABLE), runs what is queued, releases the memory and lets the workers end.
@@ -125,7 +133,7 @@ export interface LoadModelOptions {
 
 /**
  * Loads and warms up; resolves READY. @throws INVALID_ARGUMENT for a file that ONNX Runtime can't
- * serve, with its reason; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when the
- * worker died.
+ * serve, with its reason; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when
+ * the worker died.
  */
 export type LoadModel = (options: LoadModelOptions) => Promise<LoadedModel>;

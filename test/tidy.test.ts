@@ -32,6 +32,8 @@ const UNTESTED: Record<string, string> = {
   'scripts/test.ts': 'every test run is its test',
   'scripts/proto.ts': 'proto/gen.test.ts runs it as a process of its own',
   'scripts/check.ts': 'every check is its test',
+  'server/engines/onnx/worker.ts': 'a thread of its own, started by instance.test.ts',
+  'test/support/dying-worker.ts': 'a thread of its own, started by instance.test.ts',
 };
 
 function tracked(pattern: string): readonly string[] {

@@ -31,6 +31,8 @@ const LIMITS: BatcherLimits = {
   maxQueueBytes: 1000,
 };
 
+const namesOf = (requests: readonly Request[]) => requests.map(({ name }) => name).join(' ');
+
 /** A batcher that speaks in lines: `play` tells what it decides at a moment. */
 function scripted(limits: Partial<BatcherLimits> = {}, instances = 1) {
   const batcher = new Batcher<Request>({ ...LIMITS, ...limits });
@@ -44,13 +46,13 @@ function scripted(limits: Partial<BatcherLimits> = {}, instances = 1) {
       .decide(atMs)
       .map((action) =>
         action.kind === 'run'
-          ? `run ${action.instance}: ${action.requests.map((r) => r.name).join(' ')} (${action.rows})`
+          ? `run ${action.instance}: ${namesOf(action.requests)} (${action.rows})`
           : `expire ${action.request.name}`,
       );
   return { batcher, come, play };
 }
 
-test('with no delay a free instance takes at once what is there, and the rest when it is free again', (t) => {
+test('with no delay a free instance takes at once what is there', (t) => {
   const { batcher, come, play } = scripted();
   come('a', 0);
   t.deepEqual(play(0), ['run 0: a (1)']);
@@ -139,7 +141,7 @@ test('a full queue refuses by count and by bytes; a refusal ends the waiting for
   t.truthy(bytes.come('c', 0, { sizeBytes: 4 }));
 });
 
-test('a cancelled request leaves from the middle; draining ends the waiting; evict empties', (t) => {
+test('cancelling takes out of the middle; draining ends the waiting; evict empties', (t) => {
   const { batcher, come, play } = scripted({ maxQueueDelayMs: 100 });
   const requests = ['a', 'b', 'c'].map((name) => come(name, 0));
   const b = requests[1];

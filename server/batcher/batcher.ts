@@ -77,8 +77,8 @@ export class Batcher<T extends Waiting> {
   }
 
   /**
-   * Event: a request came. False: there is no room ("Exceeds maximum queue size"); while an instance
-   * is idle, `decide` makes room, and the request may come again.
+   * Event: a request came. False: there is no room ("Exceeds maximum queue size"); while an
+   * instance is idle, `decide` makes room, and the request may come again.
    * @throws RangeError for more rows than a run takes: validation comes before.
    */
   arrive(request: T): boolean {

@@ -1,12 +1,14 @@
-// First in, first out, for requests of one shape. The links live in the requests themselves, so that
-// queueing allocates nothing and a cancelled request leaves from the middle at once.
+// First in, first out, for requests of one shape. The links live in the requests themselves, so
+// that queueing allocates nothing and a cancelled request leaves from the middle at once.
 
 /** What a request must carry to wait in a batcher. One request waits in one queue at a time. */
 export interface Waiting {
   /** Rows along the batch dimension: 1 or more. */
   readonly rows: number;
   readonly sizeBytes: number;
-  /** Requests share a batch only if their keys are equal: the dimensions after the first, as text. */
+  /**
+   * Requests share a batch only if their keys are equal: the dimensions after the first, as text.
+   */
   readonly shapeKey: string;
   readonly deadlineMs: number;
   readonly arrivedMs: number;

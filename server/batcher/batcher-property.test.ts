@@ -194,7 +194,7 @@ function must(holds: boolean, promise: string): asserts holds {
   if (!holds) throw new Error(promise);
 }
 
-test('whatever comes in whatever order: one answer each, order, limits, no idling, delay honoured', (t) => {
+test('whatever comes when: one answer each, order, limits, delay, no idling', (t) => {
   const ran = { runs: 0, refused: 0, expired: 0 };
   fc.assert(
     fc.property(limits, fc.array(step, { maxLength: 60 }), (limits, steps) => {

@@ -1,0 +1,36 @@
+// What an engine's instance is to the model that owns it: one run at a time, requests in, whole
+// outputs back. ONNX Runtime in a worker thread is one; others can stand beside it.
+import type { StatusError } from '../../common/status.ts';
+import type { Tensor, TensorSpec } from '../../common/tensor.ts';
+
+/** Requests that run as one: along their first dimension, when there is more than one. */
+export interface Batch {
+  readonly requests: readonly { readonly inputs: readonly Tensor[] }[];
+  /** Sum of their rows; 0 for a model without batching, whose shapes are taken as they are. */
+  readonly rows: number;
+}
+
+export type RunOutcome =
+  | {
+      readonly ok: true;
+      /** The whole batch's outputs, in the model's order; good until `done` returns. */
+      readonly outputs: readonly Tensor[];
+      readonly computeInputNs: number;
+      readonly computeInferNs: number;
+      readonly computeOutputNs: number;
+    }
+  | { readonly ok: false; readonly error: StatusError };
+
+export interface EngineInstance {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  /**
+   * Copies the inputs before it returns; calls `done` once, never before it returns. The next run
+   * may be started from within `done`, before its outputs are read.
+   */
+  run(batch: Batch, done: (outcome: RunOutcome) => void): void;
+  /** Waits for the run in flight, gives the memory back, lets the thread end. Never kills. */
+  stop(): Promise<void>;
+  /** Resolves when the thread is gone: undefined if it was asked to, else why. */
+  readonly ended: Promise<StatusError | undefined>;
+}

@@ -1,0 +1,131 @@
+// The thread of one instance: loads the model, then runs batches, one at a time, until told to
+// stop. It is never killed: a thread that ends inside native code takes the whole process with it.
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Code, statusOf } from '../../../common/status.ts';
+import type { TensorSpec } from '../../../common/tensor.ts';
+import { layOut, readTable, Slab, slabFor, writeTable } from '../slab.ts';
+import { arrayOver, datatypeOf, type OrtType, ortTypeOf } from './element-types.ts';
+import {
+  COMMAND,
+  CONTROL,
+  CONTROL_NS,
+  type InputSlabMessage,
+  type WorkerMessage,
+  type WorkerSetup,
+} from './protocol.ts';
+import { decodeStrings, encodeStrings } from './string-tensors.ts';
+
+// With it the package would make tensors that its own native part can't read: FP16 inputs and
+// outputs work as 16-bit patterns only (onnxruntime-node 1.30 on Node 24).
+Reflect.deleteProperty(globalThis, 'Float16Array');
+const ort = await import('onnxruntime-node');
+
+const FATAL_ONLY = 4;
+const setup = workerData as WorkerSetup;
+const control = new Int32Array(setup.control);
+const controlNs = new Float64Array(setup.control);
+
+function tell(message: WorkerMessage): void {
+  parentPort?.postMessage(message);
+}
+
+function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: string): TensorSpec[] {
+  return metadata.map((value) => {
+    if (!value.isTensor) {
+      throw new Error(
+        `${kind} '${value.name}' is a sequence or a map, only tensors can be served (classifiers ` +
+          'from scikit-learn: convert with zipmap off)',
+      );
+    }
+    const datatype = datatypeOf(value.type);
+    if (datatype === undefined) throw new Error(`${kind} '${value.name}' is of type ${value.type}`);
+    const shape = value.shape.map((dim) => (typeof dim === 'number' ? dim : -1));
+    return { name: value.name, datatype, shape };
+  });
+}
+
+const outputSlabs: (Slab | undefined)[] = [undefined, undefined];
+let turn = 0;
+
+/** Views of the inputs where they are; the runtime reads shared memory like its own. */
+function feed(slab: Slab, inputs: readonly TensorSpec[]): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  for (const [index, place] of readTable(slab.words, inputs.length).entries()) {
+    const { name, datatype } = inputs[index] ?? { name: '', datatype: 'FP32' as const };
+    const { offset, lengthBytes, shape } = place;
+    const type = ortTypeOf(datatype);
+    if (type === undefined) throw new Error(`input '${name}' is ${datatype}`);
+    const data =
+      type === 'string'
+        ? decodeStrings(slab.bytes.subarray(offset, offset + lengthBytes))
+        : arrayOver(type, slab.buffer, offset, lengthBytes);
+    feeds[name] = new ort.Tensor(type as 'float32', data as Float32Array, shape);
+  }
+  return feeds;
+}
+
+function bytesOf(tensor: Tensor): Uint8Array {
+  if (tensor.type === ('string' satisfies OrtType)) return encodeStrings(tensor.data as string[]);
+  const { buffer, byteOffset, byteLength } = tensor.data as Uint8Array;
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Copies the outputs to the slab whose turn it is, telling the owner of a new one. */
+function publish(results: Tensor[]): void {
+  const index = turn;
+  turn = 1 - turn;
+  const data = results.map(bytesOf);
+  const { places, sizeBytes } = layOut(
+    results.map(({ dims }, i) => ({ lengthBytes: data[i]?.length ?? 0, shape: dims })),
+  );
+  const slab = slabFor(outputSlabs[index], sizeBytes);
+  if (slab !== outputSlabs[index]) {
+    outputSlabs[index] = slab;
+    tell({ kind: 'output_slab', index, slab: slab.buffer });
+  }
+  writeTable(slab.words, places);
+  for (const [i, { offset }] of places.entries()) slab.bytes.set(data[i] ?? [], offset);
+}
+
+async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): Promise<void> {
+  let slab = new Slab(new SharedArrayBuffer(0));
+  for (let seen = 0; ; ) {
+    Atomics.wait(control, CONTROL.DOORBELL, seen);
+    seen = Atomics.load(control, CONTROL.DOORBELL);
+    if (Atomics.load(control, CONTROL.COMMAND) === COMMAND.STOP) return;
+    const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort);
+    if (received !== undefined) slab = new Slab((received.message as InputSlabMessage).slab);
+    try {
+      const results = await session.run(feed(slab, inputs), { logSeverityLevel: FATAL_ONLY });
+      const startMs = performance.now();
+      const index = turn;
+      publish(session.outputNames.map((name) => results[name] as Tensor));
+      controlNs[CONTROL_NS.OUTPUT] = (performance.now() - startMs) * 1e6;
+      tell(index);
+    } catch (thrown) {
+      const { code, message } = statusOf(thrown, Code.INTERNAL);
+      tell({ kind: 'run_failed', code, message });
+    }
+  }
+}
+
+let session: InferenceSession | undefined;
+let inputs: TensorSpec[] = [];
+try {
+  session = await ort.InferenceSession.create(setup.modelPath, {
+    intraOpNumThreads: setup.intraOpThreads,
+    interOpNumThreads: 1,
+    logSeverityLevel: FATAL_ONLY,
+  });
+  inputs = specsOf(session.inputMetadata, 'input');
+  tell({ kind: 'loaded', inputs, outputs: specsOf(session.outputMetadata, 'output') });
+} catch (thrown) {
+  await session?.release();
+  session = undefined;
+  tell({ kind: 'load_failed', message: statusOf(thrown).message });
+}
+if (session !== undefined) {
+  await serve(session, inputs);
+  await session.release();
+}

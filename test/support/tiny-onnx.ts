@@ -1,0 +1,96 @@
+// Small ONNX models for tests of what serves them, each as a file's bytes.
+import type { Datatype } from '../../common/tensor.ts';
+import { floats, GraphBuilder, int64s, tensorOf } from '../../model/onnx/graph.ts';
+
+/** y = x, of any datatype; `dims` with names for open dimensions. */
+export function identityModel(datatype: Datatype, dims: readonly (number | string)[]): Uint8Array {
+  const graph = new GraphBuilder('identity');
+  graph.input('x', datatype, dims);
+  graph.node('Identity', ['x'], { output: 'y' });
+  graph.output('y', datatype, dims);
+  return graph.write();
+}
+
+/** sum = a + b, FP32 [batch, width]. */
+export function addModel(width: number): Uint8Array {
+  const graph = new GraphBuilder('add');
+  graph.input('a', 'FP32', ['batch', width]);
+  graph.input('b', 'FP32', ['batch', width]);
+  graph.node('Add', ['a', 'b'], { output: 'sum' });
+  graph.output('sum', 'FP32', ['batch', width]);
+  return graph.write();
+}
+
+/** y = relu(x w1) w2, FP32 [batch, 16] -> [batch, 4], with weights that are the same each time. */
+export function mlpModel(): Uint8Array {
+  const graph = new GraphBuilder('mlp');
+  graph.input('x', 'FP32', ['batch', 16]);
+  const weights = (rows: number, columns: number) =>
+    graph.constant(
+      floats(
+        Array.from({ length: rows * columns }, (_, i) => Math.sin(i + rows)),
+        [rows, columns],
+      ),
+    );
+  const hidden = graph.node('Relu', [graph.node('MatMul', ['x', weights(16, 32)])]);
+  graph.node('MatMul', [hidden, weights(32, 4)], { output: 'y' });
+  graph.output('y', 'FP32', ['batch', 4]);
+  return graph.write();
+}
+
+/**
+ * y = x plus a sum that depends on `steps` products of n x n matrices, so that a run takes as long
+ * as wanted: FP32 [batch, 1] -> [batch, 1].
+ */
+export function slowModel(steps: number, n = 256): Uint8Array {
+  const graph = new GraphBuilder('slow');
+  graph.input('x', 'FP32', ['batch', 1]);
+  const square = graph.constant(floats(new Float32Array(n * n).fill(1 / n), [n, n]));
+  // Depends on the input, or the runtime would compute it once, at load.
+  const zero = graph.node('Mul', ['x', graph.constant(floats([0], [1, 1]))]);
+  const scalar = graph.node('ReduceSum', [zero], { attributes: { keepdims: { int: 0 } } });
+  let state = graph.node('Add', [square, scalar]);
+  for (let i = 0; i < steps; i++) state = graph.node('MatMul', [state, square]);
+  const total = graph.node('ReduceMean', [state], { attributes: { keepdims: { int: 0 } } });
+  graph.node('Add', ['x', total], { output: 'y' });
+  graph.output('y', 'FP32', ['batch', 1]);
+  return graph.write();
+}
+
+/** Picks rows of a table of `size` floats: an index past it makes the run fail. */
+export function gatherModel(size: number): Uint8Array {
+  const graph = new GraphBuilder('gather');
+  graph.input('index', 'INT64', ['batch', 1]);
+  const table = graph.constant(floats(Array.from({ length: size }, (_, i) => i * 10)));
+  graph.node('Gather', [table, 'index'], { output: 'value' });
+  graph.output('value', 'FP32', ['batch', 1]);
+  return graph.write();
+}
+
+/** Adds up a whole batch: its output has one row whatever the batch has. */
+export function sumOfAllModel(): Uint8Array {
+  const graph = new GraphBuilder('sum');
+  graph.input('x', 'FP32', ['batch', 2]);
+  graph.node('ReduceSum', ['x', graph.constant(int64s([0]))], { output: 'y' });
+  graph.output('y', 'FP32', [1, 2]);
+  return graph.write();
+}
+
+/** y = x repeated `times` times: an output larger than its input. */
+export function repeatModel(times: number): Uint8Array {
+  const graph = new GraphBuilder('repeat');
+  graph.input('x', 'UINT8', ['batch', 'width']);
+  const repeats = graph.constant(tensorOf([2], BigInt64Array.of(1n, BigInt(times))));
+  graph.node('Tile', ['x', repeats], { output: 'y' });
+  graph.output('y', 'UINT8', ['batch', 'wider']);
+  return graph.write();
+}
+
+/** An operator that no runtime has. */
+export function unknownOperatorModel(): Uint8Array {
+  const graph = new GraphBuilder('unknown');
+  graph.input('x', 'FP32', ['batch', 2]);
+  graph.node('NoSuchOperator', ['x'], { output: 'y' });
+  graph.output('y', 'FP32', ['batch', 2]);
+  return graph.write();
+}
