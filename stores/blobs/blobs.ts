@@ -1,5 +1,8 @@
 // Artifacts, named by the SHA-256 of their bytes: written once, never changed, the same everywhere.
 
+/** The most that one list call returns. */
+export const MAX_LIST_BLOBS = 1_000;
+
 export interface BlobInfo {
   /** 64 lower-case hexadecimal digits. */
   readonly sha256: string;
@@ -12,7 +15,7 @@ export interface BlobListing extends BlobInfo {
 }
 
 export interface BlobRange {
-  /** First byte; 0 when absent. Serves to resume. */
+  /** First byte; 0 when absent. Serves to resume. Past the blob's end: OUT_OF_RANGE. */
   readonly startByte?: number;
 }
 
@@ -38,7 +41,8 @@ export interface BlobStore extends BlobReader {
   write(source: AsyncIterable<Uint8Array>, options: BlobWriteOptions): Promise<BlobInfo>;
   /** Removing what is not there is fine. */
   remove(sha256: string): Promise<void>;
-  /** Ordered by hash, after `after`; at most `limit`. */
+  /** Ordered by hash, after `after` ('' for the first); at most `limit`, 1 to MAX_LIST_BLOBS. */
   list(after: string, limit: number): Promise<readonly BlobListing[]>;
+  /** Ends writes that are under way with UNAVAILABLE, leaving nothing of them. */
   close(): Promise<void>;
 }

@@ -1,0 +1,174 @@
+// The Open Inference Protocol's service as a Backend: free of any transport. ModelInfer goes its own
+// way, on which nothing is allocated that needs not be; everything else is small and rare.
+import type { Log } from '../../common/log.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import {
+  ModelConfigRequest,
+  ModelConfigResponse,
+  ModelMetadataRequest,
+  ModelMetadataResponse,
+  ModelReadyRequest,
+  ModelReadyResponse,
+  ModelStatisticsRequest,
+  ModelStatisticsResponse,
+  RepositoryIndexRequest,
+  RepositoryIndexResponse,
+  RepositoryModelLoadRequest,
+  RepositoryModelLoadResponse,
+  RepositoryModelUnloadRequest,
+  RepositoryModelUnloadResponse,
+  ServerLiveRequest,
+  ServerLiveResponse,
+  ServerMetadataRequest,
+  ServerMetadataResponse,
+  ServerReadyRequest,
+  ServerReadyResponse,
+} from '../../proto/gen/inference/grpc_service.ts';
+import type { Backend } from '../../transport/backend.ts';
+import {
+  type Codec,
+  codecOf,
+  defineService,
+  type Method,
+  mergeBackends,
+  unary,
+  unknownMethod,
+} from '../../transport/service.ts';
+import type { ModelTable } from '../model-table.ts';
+import { modelInfer } from './infer.ts';
+import { modelConfig, modelMetadata, serverMetadata } from './metadata.ts';
+import {
+  type RepositoryControl,
+  repositoryIndex,
+  repositoryModelLoad,
+  repositoryModelUnload,
+} from './repository.ts';
+import { modelStatistics } from './statistics.ts';
+
+export const SERVICE = 'inference.GRPCInferenceService';
+
+/** Requests other than ModelInfer are small; above it RESOURCE_EXHAUSTED, and nothing is decoded. */
+export const MAX_CONTROL_REQUEST_BYTES = 1024 * 1024;
+
+export interface InferenceServiceOptions {
+  readonly table: ModelTable;
+  readonly repository: RepositoryControl;
+  /** Whether the node as a whole takes inference requests: started, and not draining. */
+  readonly isReady: () => boolean;
+  /** Of the software, for ServerMetadata. */
+  readonly serverVersion: string;
+  /** The clock that deadlines are on. */
+  readonly nowMs: () => number;
+}
+
+/** A codec that decodes nothing above the limit, so that nothing is allocated for it. */
+function small<T>(message: Parameters<typeof codecOf<T>>[0]): Codec<T> {
+  const codec = codecOf(message);
+  return {
+    encode: codec.encode,
+    decode(bytes) {
+      if (bytes.length <= MAX_CONTROL_REQUEST_BYTES) return codec.decode(bytes);
+      throw new StatusError(
+        Code.RESOURCE_EXHAUSTED,
+        `request of ${bytes.length} bytes is larger than the limit of ${MAX_CONTROL_REQUEST_BYTES}`,
+      );
+    },
+  };
+}
+
+function pathOf(method: string): string {
+  return `/${SERVICE}/${method}`;
+}
+
+function serverMethods(options: InferenceServiceOptions): readonly Method[] {
+  const { isReady, serverVersion } = options;
+  return [
+    unary(pathOf('ServerLive'), small(ServerLiveRequest), small(ServerLiveResponse), () => ({
+      live: true,
+    })),
+    unary(pathOf('ServerReady'), small(ServerReadyRequest), small(ServerReadyResponse), () => ({
+      ready: isReady(),
+    })),
+    unary(
+      pathOf('ServerMetadata'),
+      small(ServerMetadataRequest),
+      small(ServerMetadataResponse),
+      () => serverMetadata(serverVersion),
+    ),
+  ];
+}
+
+function modelMethods({ table }: InferenceServiceOptions): readonly Method[] {
+  return [
+    unary(
+      pathOf('ModelReady'),
+      small(ModelReadyRequest),
+      small(ModelReadyResponse),
+      ({ name, version }) => ({ ready: table.isReady(name, version) }),
+    ),
+    unary(
+      pathOf('ModelMetadata'),
+      small(ModelMetadataRequest),
+      small(ModelMetadataResponse),
+      ({ name, version }) => modelMetadata(table, name, version),
+    ),
+    unary(
+      pathOf('ModelConfig'),
+      small(ModelConfigRequest),
+      small(ModelConfigResponse),
+      ({ name, version }) => modelConfig(table, name, version),
+    ),
+    unary(
+      pathOf('ModelStatistics'),
+      small(ModelStatisticsRequest),
+      small(ModelStatisticsResponse),
+      ({ name, version }) => modelStatistics(table, name, version),
+    ),
+  ];
+}
+
+function repositoryMethods({ table, repository }: InferenceServiceOptions): readonly Method[] {
+  return [
+    unary(
+      pathOf('RepositoryIndex'),
+      small(RepositoryIndexRequest),
+      small(RepositoryIndexResponse),
+      (request) => repositoryIndex(table, request),
+    ),
+    unary(
+      pathOf('RepositoryModelLoad'),
+      small(RepositoryModelLoadRequest),
+      small(RepositoryModelLoadResponse),
+      async (request) => {
+        await repositoryModelLoad(repository, request);
+        return {};
+      },
+    ),
+    unary(
+      pathOf('RepositoryModelUnload'),
+      small(RepositoryModelUnloadRequest),
+      small(RepositoryModelUnloadResponse),
+      async (request) => {
+        await repositoryModelUnload(repository, request);
+        return {};
+      },
+    ),
+  ];
+}
+
+/** ModelInfer, which the hot path deserves to itself: no promise, no decoded message. */
+function inferBackend({ table, nowMs }: InferenceServiceOptions): Backend {
+  return {
+    methods: new Map([[pathOf('ModelInfer'), 'unary']]),
+    unary: (call) => modelInfer(call, table, nowMs),
+    stream: (call) => call.fail(unknownMethod(call.path)),
+  };
+}
+
+export function createInferenceBackend(options: InferenceServiceOptions, log: Log): Backend {
+  const rare = defineService(
+    [...serverMethods(options), ...modelMethods(options), ...repositoryMethods(options)],
+    log,
+  );
+  return mergeBackends([inferBackend(options), rare]);
+}
