@@ -10,6 +10,7 @@ import type { JobClaim } from '../../catalog/jobs.ts';
 import { publishVersion, reserveVersion } from '../../catalog/publish.ts';
 import type { Log } from '../../common/log.ts';
 import { failedPrecondition, invalidArgument } from '../../common/status.ts';
+import type { TensorSpec } from '../../common/tensor.ts';
 import { DEFAULT_MODEL_FILENAME, PLATFORM } from '../../model/config/derive.ts';
 import { parseConfig } from '../../model/config/pbtxt.ts';
 import { policyOf } from '../../model/config/policy.ts';
@@ -176,8 +177,8 @@ async function publish(
     platform: PLATFORM,
     files: placed,
     configPbtxt,
-    inputs: [...signature.inputs].map(mutable),
-    outputs: [...signature.outputs].map(mutable),
+    inputs: signature.inputs.map(copyOf),
+    outputs: signature.outputs.map(copyOf),
   });
   const stored = await blobs.write(once(manifest), { maxBytes: MAX_MANIFEST_BYTES });
   await applyPolicy(catalog, model, configPbtxt, dateMs());
@@ -191,8 +192,8 @@ async function publish(
         reason: '',
         manifestSha256: stored.sha256,
         platform: PLATFORM,
-        inputs: signature.inputs.map(mutable),
-        outputs: signature.outputs.map(mutable),
+        inputs: signature.inputs.map(copyOf),
+        outputs: signature.outputs.map(copyOf),
         sizeBytes: placed.reduce((sum, file) => sum + file.sizeBytes, 0),
         metrics: trialRunMs === undefined ? {} : { trial_run_ms: trialRunMs },
         labels,
@@ -206,7 +207,7 @@ async function publish(
   return entry.doc;
 }
 
-function mutable(spec: { readonly name: string; readonly shape: readonly number[] }) {
+function copyOf(spec: TensorSpec): Manifest['inputs'][number] {
   return { ...spec, shape: [...spec.shape] };
 }
 

@@ -6,7 +6,7 @@ import { dataTypeOf } from '../../model/config/datatypes.ts';
 import type { ModelSignature } from '../../model/signature.ts';
 import { dataTypeToJSON, type ModelConfig } from '../../proto/gen/inference/model_config.ts';
 
-/** First line of what is added, by which it is known and left out again. */
+/** Before what is added, so that a reader of the configuration knows whose it is. */
 const MARK = '# Added at import. ';
 
 /** `text` with inputs and outputs added, as far as it states none. */
@@ -20,13 +20,6 @@ export function unbatchedConfig(
   if ((stated?.input.length ?? 0) === 0) lines.push(...signature.inputs.map(entry('input')));
   if ((stated?.output.length ?? 0) === 0) lines.push(...signature.outputs.map(entry('output')));
   return `${text === '' ? '' : `${text}\n`}${lines.join('\n')}\n`;
-}
-
-/** The text as its owner gave it. */
-export function ownersConfig(text: string): string {
-  if (text.startsWith(MARK)) return '';
-  const at = text.lastIndexOf(`\n${MARK}`);
-  return at === -1 ? text : text.slice(0, at);
 }
 
 function entry(side: 'input' | 'output'): (spec: TensorSpec) => string {

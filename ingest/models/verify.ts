@@ -13,7 +13,7 @@ export const VERIFY_MEMORY_PER_BYTE = 6;
 
 const MAX_STDERR_CHARACTERS = 4_096;
 /** As memory-watch.ts writes it: importing that file would start it. */
-const OUT_OF_MEMORY = 'torus: memory limit reached';
+export const OUT_OF_MEMORY = 'torus: memory limit reached';
 const CHILD = new URL('./verify-child.ts', import.meta.url);
 
 export interface VerifyOptions extends InspectRequest {
