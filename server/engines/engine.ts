@@ -19,12 +19,7 @@ export type RunOutcome =
       readonly computeInferNs: number;
       readonly computeOutputNs: number;
     }
-  | {
-      readonly ok: false;
-      readonly error: StatusError;
-      /** The thread is gone with the run: the instance takes no more. */
-      readonly hasEnded: boolean;
-    };
+  | { readonly ok: false; readonly error: StatusError };
 
 export interface EngineInstance {
   readonly inputs: readonly TensorSpec[];

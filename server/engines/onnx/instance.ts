@@ -36,13 +36,8 @@ const WORKER_URL = new URL('./worker.ts', import.meta.url);
  */
 export async function startOnnxInstance(options: InstanceOptions): Promise<EngineInstance> {
   const instance = new OnnxInstance(options);
-  try {
-    await instance.loaded;
-    return instance;
-  } catch (error) {
-    await instance.ended;
-    throw error;
-  }
+  await instance.loaded;
+  return instance;
 }
 
 interface Run {
@@ -107,7 +102,7 @@ class OnnxInstance implements EngineInstance {
       }
     } catch (thrown) {
       const error = thrown instanceof StatusError ? thrown : internal(String(thrown));
-      setImmediate(() => done({ ok: false, error, hasEnded: false }));
+      setImmediate(() => done({ ok: false, error }));
       return;
     }
     const startedMs = clock.nowMs();
@@ -139,8 +134,7 @@ class OnnxInstance implements EngineInstance {
       this.#outputSlabs[message.index] = new Slab(message.slab);
     } else if (message.kind === 'run_failed') {
       const text = `${basename(this.#options.modelPath)} failed to run: ${plain(message.message)}`;
-      const error = new StatusError(codeOf(message.code), text);
-      this.#finish({ ok: false, error, hasEnded: false });
+      this.#finish({ ok: false, error: new StatusError(codeOf(message.code), text) });
     } else if (message.kind === 'loaded') {
       this.inputs = message.inputs;
       this.outputs = message.outputs;
@@ -162,9 +156,7 @@ class OnnxInstance implements EngineInstance {
   #outcome(index: number): RunOutcome {
     const run = this.#run;
     const slab = this.#outputSlabs[index];
-    if (run === undefined || slab === undefined) {
-      return { ok: false, error: internal('an answer without a run'), hasEnded: false };
-    }
+    if (run === undefined || slab === undefined) return { ok: false, error: internal('no run') };
     const computeOutputNs = this.#controlNs[CONTROL_NS.OUTPUT] ?? 0;
     const sinceNs = (this.#options.clock.nowMs() - run.startedMs) * 1e6;
     const outputs: Tensor[] = [];
@@ -194,7 +186,7 @@ class OnnxInstance implements EngineInstance {
     this.#settleLoad(error);
     const run = this.#run;
     this.#run = undefined;
-    run?.done({ ok: false, error, hasEnded: true });
+    run?.done({ ok: false, error });
     return wasAsked ? undefined : error;
   }
 }
@@ -215,7 +207,7 @@ function loadProblem(message: string, modelPath: string): string {
   if (type === undefined) return `${basename(modelPath)} can not be loaded: ${text}`;
   const name = type === '16' ? 'BF16' : `of ONNX element type ${type}`;
   return (
-    `${basename(modelPath)} has inputs or outputs ${name}, which ONNX Runtime's binding for Node ` +
-    'does not carry: cast them to FP32 inside the model'
+    `${basename(modelPath)} has inputs or outputs ${name}, which ONNX Runtime's Node binding does ` +
+    'not carry: cast them to FP32 inside the model'
   );
 }

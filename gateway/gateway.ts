@@ -1,0 +1,149 @@
+// The edge: REST and uploads in front of router and control. It opens no store; what it holds of a
+// request is bounded, and it ends the calls of clients that have gone.
+
+import type { AddressInfo } from 'node:net';
+import multipart from '@fastify/multipart';
+import swagger from '@fastify/swagger';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import { type Backend, MAX_MESSAGE_BYTES } from '../transport/backend.ts';
+import { checkListen, listenError } from '../transport/listen.ts';
+import { acceptJson, trackBodies } from './body-parsers.ts';
+import * as limits from './limits.ts';
+import { openApiDocument, sharedSchemas } from './openapi-document.ts';
+import { addRefusals, frameworkError } from './refusals.ts';
+import { countRequests } from './request-metrics.ts';
+import { blobRoutes } from './routes/blobs.ts';
+import { clusterRoutes } from './routes/cluster.ts';
+import { dataSetRoutes } from './routes/datasets.ts';
+import { homeRoutes } from './routes/home.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { modelRoutes } from './routes/models.ts';
+import { oipRoutes } from './routes/oip.ts';
+import { adminRpc, inferenceRpc } from './rpc.ts';
+import { type BlobSink, createUploads } from './uploads.ts';
+
+export interface GatewayOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** The router: it answers the inference calls. */
+  readonly inference: Backend;
+  /** Control: it answers torus/v1. */
+  readonly admin: Backend;
+  /** Where uploads are streamed to: a client of control's blob listener. */
+  readonly blobs: BlobSink;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The operator's --insecure: listening off loopback without TLS is allowed. */
+  readonly insecure?: boolean;
+  /** Largest inference request; MAX_MESSAGE_BYTES when absent. */
+  readonly maxBodyBytes?: number;
+  /** Largest uploaded file; DEFAULT_MAX_UPLOAD_BYTES when absent. */
+  readonly maxUploadBytes?: number;
+  readonly uploadIdleTimeoutMs?: number;
+  readonly maxConcurrentUploads?: number;
+  /** Time that requests have to end after stop(). */
+  readonly drainTimeoutMs?: number;
+}
+
+export interface Gateway {
+  readonly port: number;
+  /** Takes no new request, lets those in flight end within drainTimeoutMs, then cuts them. */
+  stop(): Promise<void>;
+}
+
+/**
+ * @throws FAILED_PRECONDITION for a host off loopback without `insecure`, ALREADY_EXISTS for a port
+ * that is taken
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { host, insecure = false } = options;
+  checkListen({ host, hasTls: false, isInsecureAllowed: insecure });
+  const stopping = new AbortController();
+  const app = createServer(options.log);
+  await build(app, options, stopping.signal);
+  try {
+    await app.listen({ host, port: options.port });
+  } catch (cause) {
+    await app.close();
+    throw listenError(host, options.port, '--http-port', cause);
+  }
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    stop: () => stop(app, stopping, options.drainTimeoutMs ?? limits.DEFAULT_DRAIN_TIMEOUT_MS),
+  };
+}
+
+function createServer(log: Log): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    http: { maxHeaderSize: limits.MAX_HEADER_BYTES, headersTimeout: limits.HEADERS_TIMEOUT_MS },
+    // Bodies have times of their own: an upload may well take hours.
+    requestTimeout: 0,
+    connectionTimeout: limits.IDLE_CONNECTION_TIMEOUT_MS,
+    keepAliveTimeout: limits.KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: limits.MAX_HEADER_BYTES },
+    frameworkErrors: frameworkError(log),
+  });
+  app.server.maxConnections = limits.MAX_CONNECTIONS;
+  // Schemas describe; what is right is decided by the contracts' descriptors and by control.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
+  return app;
+}
+
+async function build(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  stopping: AbortSignal,
+): Promise<void> {
+  const { log, metrics, blobs, maxBodyBytes = MAX_MESSAGE_BYTES } = options;
+  countRequests(app, metrics);
+  addRefusals(app, log);
+  trackBodies(app);
+  await app.register(swagger, openApiDocument());
+  await app.register(multipart);
+  for (const schema of sharedSchemas()) app.addSchema(schema);
+  const admin = adminRpc(options.admin);
+  const inference = inferenceRpc(options.inference);
+  const uploads = createUploads({
+    blobs,
+    maxBytes: options.maxUploadBytes ?? limits.DEFAULT_MAX_UPLOAD_BYTES,
+    ...(options.uploadIdleTimeoutMs === undefined
+      ? {}
+      : { idleTimeoutMs: options.uploadIdleTimeoutMs }),
+    ...(options.maxConcurrentUploads === undefined
+      ? {}
+      : { maxConcurrent: options.maxConcurrentUploads }),
+  });
+  await app.register(async (scope) => {
+    acceptJson(scope, { maxBytes: maxBodyBytes, isAnyType: true });
+    oipRoutes(scope, inference);
+  });
+  await app.register(async (scope) => {
+    acceptJson(scope, { maxBytes: limits.MAX_ADMIN_BODY_BYTES, isAnyType: false });
+    modelRoutes(scope, admin, uploads);
+    dataSetRoutes(scope, admin, uploads);
+    jobRoutes(scope, admin, stopping);
+    clusterRoutes(scope, admin);
+    homeRoutes(scope);
+  });
+  await app.register(async (scope) => blobRoutes(scope, uploads));
+}
+
+async function stop(
+  app: FastifyInstance,
+  stopping: AbortController,
+  drainTimeoutMs: number,
+): Promise<void> {
+  stopping.abort();
+  const timer = setTimeout(() => app.server.closeAllConnections(), drainTimeoutMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,126 @@
+// Uploads on their way to the blob store: streamed, never whole in memory, a few at a time, cut when
+// they grow past their limit or stop coming. What is cut leaves nothing behind: the store keeps whole
+// blobs only.
+import type { Readable } from 'node:stream';
+import { Code, type StatusError, statusOf, unavailable } from '../common/status.ts';
+import type { BlobInfo } from '../stores/blobs/blobs.ts';
+import { HttpError, limitText, tooLarge } from './http-error.ts';
+import { MAX_CONCURRENT_UPLOADS, UPLOAD_IDLE_TIMEOUT_MS } from './limits.ts';
+
+/** Where uploads go: control's blob listener, or a store of this process. */
+export interface BlobSink {
+  write(
+    source: AsyncIterable<Uint8Array>,
+    options: { readonly maxBytes: number },
+  ): Promise<BlobInfo>;
+}
+
+export interface UploadOptions {
+  readonly blobs: BlobSink;
+  readonly maxBytes: number;
+  readonly idleTimeoutMs?: number;
+  readonly maxConcurrent?: number;
+}
+
+export interface Uploads {
+  readonly maxBytes: number;
+  /** Runs `work` in one of the places for uploads. @throws UNAVAILABLE when all are taken */
+  within<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * @throws RESOURCE_EXHAUSTED (413), DEADLINE_EXCEEDED (408) when nothing comes any more, CANCELLED
+   * when the client has gone
+   */
+  store(source: Readable, what: string): Promise<BlobInfo>;
+}
+
+export function createUploads(options: UploadOptions): Uploads {
+  const { blobs, maxBytes, idleTimeoutMs = UPLOAD_IDLE_TIMEOUT_MS } = options;
+  const maxConcurrent = options.maxConcurrent ?? MAX_CONCURRENT_UPLOADS;
+  let running = 0;
+  return {
+    maxBytes,
+    within: async (work) => {
+      if (running >= maxConcurrent) {
+        throw unavailable(`${running} uploads are running, which is the limit: try again later`);
+      }
+      running += 1;
+      try {
+        return await work();
+      } finally {
+        running -= 1;
+      }
+    },
+    store: async (source, what) => {
+      // What ended the stream is told, rather than how the store saw it end.
+      let cause: StatusError | undefined;
+      const watched = watch(source, { what, maxBytes, idleTimeoutMs }, (error) => {
+        cause = error;
+      });
+      try {
+        return await blobs.write(watched, { maxBytes });
+      } catch (thrown) {
+        throw cause ?? thrown;
+      }
+    },
+  };
+}
+
+interface Watch {
+  readonly what: string;
+  readonly maxBytes: number;
+  readonly idleTimeoutMs: number;
+}
+
+async function* watch(
+  source: Readable,
+  { what, maxBytes, idleTimeoutMs }: Watch,
+  onCut: (error: StatusError) => void,
+): AsyncGenerator<Uint8Array> {
+  const cut = (error: StatusError): StatusError => {
+    onCut(error);
+    return error;
+  };
+  let sizeBytes = 0;
+  // The stream stays open when this loop is left: it is the connection that the answer goes out on.
+  const chunks = source.iterator({ destroyOnReturn: false });
+  try {
+    for (;;) {
+      const next = await withinMs(chunks.next(), idleTimeoutMs, () =>
+        idle(what, idleTimeoutMs),
+      ).catch((thrown: unknown) => {
+        throw cut(thrown instanceof HttpError ? thrown : brokenOff(what, thrown));
+      });
+      if (next.done === true) return;
+      const chunk = next.value as Uint8Array;
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) {
+        throw cut(tooLarge(`${what} is larger than the limit of ${limitText(maxBytes)}`));
+      }
+      yield chunk;
+    }
+  } finally {
+    await chunks.return?.().catch(() => undefined);
+  }
+}
+
+function idle(what: string, idleTimeoutMs: number): HttpError {
+  const text = `${what}: no byte came for ${idleTimeoutMs / 1000} s`;
+  return new HttpError(408, Code.DEADLINE_EXCEEDED, text);
+}
+
+function brokenOff(what: string, thrown: unknown): StatusError {
+  const { message } = statusOf(thrown);
+  return new HttpError(400, Code.CANCELLED, `${what} broke off: ${message}`, { cause: thrown });
+}
+
+async function withinMs<T>(work: Promise<T>, limitMs: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
