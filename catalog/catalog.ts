@@ -3,7 +3,7 @@
 // those who watch in this process hear of it at once (others look for themselves).
 import type { z } from 'zod';
 import { prettifyError } from 'zod';
-import { Code, notFound, StatusError } from '../common/status.ts';
+import { Code, notFound, StatusError, statusOf } from '../common/status.ts';
 import {
   type DocumentStore,
   type ListOptions,
@@ -107,12 +107,29 @@ export class Catalog {
     }));
   }
 
-  /** Every document whose key starts with `prefix`, ordered by key, read page by page. */
-  async *scan<K extends Kind>(kind: K, prefix = ''): AsyncGenerator<Entry<K>> {
+  /**
+   * Every document whose key starts with `prefix`, ordered by key, read page by page. One that is not
+   * valid ends the scan with its error, unless `onInvalid` is there to hear of it.
+   */
+  async *scan<K extends Kind>(
+    kind: K,
+    prefix = '',
+    onInvalid?: (key: string, error: StatusError) => void,
+  ): AsyncGenerator<Entry<K>> {
     let after = '';
     for (;;) {
-      const page = await this.list(kind, { prefix, after, limit: MAX_LIST_DOCUMENTS });
-      yield* page;
+      const page = await this.#store.list(kind, { prefix, after, limit: MAX_LIST_DOCUMENTS });
+      for (const { key, revision, body } of page) {
+        let doc: DocOf<K>;
+        try {
+          doc = parseDoc(kind, key, body);
+        } catch (error) {
+          if (onInvalid === undefined) throw error;
+          onInvalid(key, statusOf(error));
+          continue;
+        }
+        yield { key, revision, doc };
+      }
       const last = page.at(-1);
       if (last === undefined || page.length < MAX_LIST_DOCUMENTS) return;
       after = last.key;

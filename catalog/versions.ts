@@ -91,25 +91,31 @@ export async function deleteModel(
   options: { readonly revision: number | undefined; readonly force: boolean },
   dateMs: number,
 ): Promise<void> {
-  const title = `model '${model}'`;
   const entry = await catalog.require('model', model);
-  checkRevision(title, entry.revision, options.revision);
+  checkRevision(`model '${model}'`, entry.revision, options.revision);
+  await checkNoVersions(catalog, model, options.force);
   for (let attempt = 1; ; attempt += 1) {
-    const versions = await catalog.all('version', `${model}/`);
-    if (versions.length > 0 && !options.force) {
-      throw failedPrecondition(
-        `${title} has ${versions.length} versions: delete them first, or force its deletion`,
-      );
-    }
+    // Retired before its versions are listed: what is published after that makes the removal fail.
     const retired = await catalog.update('model', model, (doc) => retire(doc, dateMs));
-    for (const { key } of versions) await removeAsItIs(catalog, key);
+    await checkNoVersions(catalog, model, options.force);
+    for (const { key } of await catalog.all('version', `${model}/`)) {
+      await removeAsItIs(catalog, key);
+    }
     try {
       return await catalog.remove('model', model, retired.revision);
     } catch (error) {
-      // A version was published meanwhile: it goes too.
       if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
     }
   }
+}
+
+async function checkNoVersions(catalog: Catalog, model: string, force: boolean): Promise<void> {
+  if (force) return;
+  const some = await catalog.list('version', { prefix: `${model}/`, limit: 1 });
+  if (some.length === 0) return;
+  throw failedPrecondition(
+    `model '${model}' has versions: delete them first, or force its deletion`,
+  );
 }
 
 async function removeAsItIs(catalog: Catalog, key: string): Promise<void> {

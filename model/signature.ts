@@ -1,5 +1,5 @@
-// What a model takes and gives: as its file declares it, and as clients see it once its configuration
-// has had its say (batch dimension, reshapes, outputs left out).
+// What a model takes and gives: as its file declares it, and as clients see it once its
+// configuration has had its say (batch dimension, reshapes, outputs left out).
 import { Code, invalidArgument, StatusError } from '../common/status.ts';
 import type { Datatype, TensorSpec } from '../common/tensor.ts';
 import type { ModelConfig, ModelTensorReshape } from '../proto/gen/inference/model_config.ts';
@@ -17,8 +17,8 @@ export interface ModelSignature {
 const REFUSED: ReadonlySet<Datatype> = new Set(['BF16']);
 
 /**
- * The signature of an ONNX file. `outputRanks`: the ranks, by name, that a trial run gave to outputs
- * which declare none; their dimensions are all open.
+ * The signature of an ONNX file. `outputRanks`: the ranks, by name, that a trial run gave to
+ * outputs which declare none; their dimensions are all open.
  * @throws UNIMPLEMENTED for what can't be served over the protocol, INVALID_ARGUMENT where the file
  * says too little.
  */
@@ -67,8 +67,8 @@ export interface ConfiguredTensor {
   /** With the batch dimension (-1) first where the model batches; -1 is open. */
   readonly spec: TensorSpec;
   /**
-   * The shape that the model itself takes or gives, without the batch dimension, where it is another;
-   * its -1s are, in order, the open dimensions of `spec`.
+   * The shape that the model itself takes or gives, without the batch dimension, where it is
+   * another; its -1s are, in order, the open dimensions of `spec`.
    */
   readonly reshape: readonly number[] | undefined;
   /** File with one class name a line, inside the version's folder; '' for none. */

@@ -3,11 +3,14 @@
 import type { Clock } from '../common/clock.ts';
 import type { StatusError } from '../common/status.ts';
 import type { Tensor, TensorSpec } from '../common/tensor.ts';
+import type { Quarantine } from './engines/marker.ts';
 
 /**
  * A run that takes longer marks the model FAILED: a thread can't be taken back from native code.
  */
 export const DEFAULT_MAX_RUN_MS = 60_000;
+/** A load that takes longer is given up with DEADLINE_EXCEEDED; its thread ends when it is done. */
+export const DEFAULT_MAX_LOAD_MS = 300_000;
 /** Requests that wait for an instance; one more is refused with UNAVAILABLE. */
 export const DEFAULT_MAX_QUEUE_SIZE = 1024;
 /** Bytes of tensors that wait for an instance; a request above that is refused with UNAVAILABLE. */
@@ -102,7 +105,9 @@ export interface ModelObserver {
   /** One request that succeeded; `totalNs` from submit until its outputs were ready. */
   requestSucceeded?(rows: number, totalNs: number, timings: InferTimings): void;
   requestFailed?(reason: FailReason, totalNs: number): void;
-  /** An instance's worker ended and another takes its place. */
+  /** A run on zeros failed at load; the model serves nevertheless. */
+  warmUpFailed?(reason: string): void;
+  /** An instance's worker ended; another takes its place, or the model fails. */
   instanceReplaced?(reason: string): void;
 }
 
@@ -121,10 +126,13 @@ export interface LoadModelOptions {
   /** Default 1. Each has its own thread and its own copy of the weights. */
   readonly instanceCount?: number;
   readonly maxRunMs?: number;
+  readonly maxLoadMs?: number;
   /** Default 1: more help big models on idle machines only. */
   readonly intraOpThreads?: number;
-  /** Where quarantine markers are kept (server/engines/marker.ts); absent: none are written. */
-  readonly markerDir?: string;
+  /**
+   * Keeps a marker while the version is loaded; refuses versions that killed the process before.
+   */
+  readonly quarantine?: Quarantine;
   readonly clock?: Clock;
   readonly observer?: ModelObserver;
   /** Once at most. The model has answered everything UNAVAILABLE by then. */
@@ -132,8 +140,9 @@ export interface LoadModelOptions {
 }
 
 /**
- * Loads and warms up; resolves READY. @throws INVALID_ARGUMENT for a file that ONNX Runtime can't
- * serve, with its reason; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when
- * the worker died.
+ * Loads and warms up; resolves READY; server/engines/load-model.ts does it.
+ * @throws INVALID_ARGUMENT for a file that ONNX Runtime can't serve, with its reason, and for
+ * options that can't be; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when
+ * the thread died; DEADLINE_EXCEEDED past maxLoadMs.
  */
 export type LoadModel = (options: LoadModelOptions) => Promise<LoadedModel>;

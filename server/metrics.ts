@@ -1,5 +1,5 @@
-// The node's metrics under Triton's names, read from the statistics when /metrics is asked, so that a
-// call pays nothing for them. Labels: model, version, node.
+// The node's metrics under Triton's names, read from the statistics when /metrics is asked, so that
+// a call pays nothing for them. Labels: model, version, node.
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../common/metrics.ts';
 import type { Buckets, StatisticsBook, VersionStatistics } from './statistics.ts';

@@ -21,8 +21,8 @@ export function completeInputs(
   const missing = own.find((spec) => !stated.some((input) => input.name === spec.name));
   if (missing !== undefined) {
     throw invalidArgument(
-      `config.pbtxt states ${names(stated)} as inputs, but the model also needs '${missing.name}': ` +
-        'state all inputs, or none',
+      `config.pbtxt states ${names(stated)} as inputs, but the model also needs ` +
+        `'${missing.name}': state all inputs, or none`,
     );
   }
   return stated.map((input) => ({ ...input, ...complete('input', input, own, isBatched) }));
@@ -53,7 +53,8 @@ function checkNames(side: string, stated: readonly Stated[], own: readonly Tenso
     seen.add(name);
     if (own.some((spec) => spec.name === name)) continue;
     throw invalidArgument(
-      `config.pbtxt states ${side} '${name.slice(0, 128)}', but the model's ${side}s are ${names(own)}`,
+      `config.pbtxt states ${side} '${name.slice(0, 128)}', but the model's ${side}s are ` +
+        names(own),
     );
   }
 }

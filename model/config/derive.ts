@@ -15,8 +15,8 @@ import { policyOf } from './policy.ts';
 import { checkSupported } from './supported.ts';
 
 /**
- * max_batch_size of a model that can batch and says nothing. Triton's default is 4; small models gain
- * up to about 64 rows a run, and with a queue delay of 0 nothing waits for more rows.
+ * max_batch_size of a model that can batch and says nothing. Triton's default is 4; small models
+ * gain up to about 64 rows a run, and with a queue delay of 0 nothing waits for more rows.
  */
 export const DEFAULT_MAX_BATCH_SIZE = 64;
 /** More in all instance groups: INVALID_ARGUMENT. Each instance holds a thread and the weights. */
@@ -28,8 +28,8 @@ export const DEFAULT_MODEL_FILENAME = 'model.onnx';
 /**
  * The whole configuration under which the model `name` is served.
  * @param stated what config.pbtxt says; undefined: there is none. It is not changed.
- * @throws INVALID_ARGUMENT where the two contradict each other, told with both sides; UNIMPLEMENTED for
- * features that Torus does not have.
+ * @throws INVALID_ARGUMENT where the two contradict each other, told with both sides; UNIMPLEMENTED
+ * for features that Torus does not have.
  */
 export function completeConfig(
   stated: ModelConfig | undefined,
@@ -40,8 +40,8 @@ export function completeConfig(
   checkSupported(config);
   if (config.name !== '' && config.name !== name) {
     throw invalidArgument(
-      `config.pbtxt names the model '${config.name}', but it is '${name}': leave the name out, or ` +
-        'let both be the same',
+      `config.pbtxt names the model '${config.name}', but it is '${name}': leave the name ` +
+        'out, or let both be the same',
     );
   }
   policyOf(config);
@@ -56,8 +56,8 @@ export function completeConfig(
   config.defaultModelFilename ||= DEFAULT_MODEL_FILENAME;
   if (!isInnerPath(config.defaultModelFilename)) {
     throw invalidArgument(
-      `default_model_filename ${JSON.stringify(config.defaultModelFilename)} must be a plain path ` +
-        "inside the version's folder",
+      `default_model_filename ${JSON.stringify(config.defaultModelFilename)} must be a plain ` +
+        "path inside the version's folder",
     );
   }
   config.versionPolicy ??= { policyChoice: { $case: 'latest', latest: { numVersions: 1 } } };
@@ -84,7 +84,8 @@ function unbatchable(signature: ModelSignature): string | undefined {
   for (const [side, specs] of sides) {
     const fixed = specs.find((spec) => spec.shape[0] !== -1);
     if (fixed !== undefined) {
-      return `its ${side} '${fixed.name}' is [${fixed.shape.join(',')}], whose first dimension is not open`;
+      const shape = `[${fixed.shape.join(',')}]`;
+      return `its ${side} '${fixed.name}' is ${shape}, whose first dimension is not open`;
     }
   }
   return undefined;

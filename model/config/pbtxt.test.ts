@@ -232,7 +232,7 @@ test('any config reads the same from text format and from JSON', (t) => {
   fc.assert(property, { numRuns: 150 });
 });
 
-test('JSON takes proto and camel case names and numbers as strings, and names what is wrong', (t) => {
+test('JSON takes both spellings of names and numbers as strings, and tells what is wrong', (t) => {
   const config = parseConfigJson('{"max_batch_size": "16", "defaultModelFilename": "m.onnx"}');
   t.like(config, { maxBatchSize: 16, defaultModelFilename: 'm.onnx' });
   const bad = ['{"max_batch": 1}', '[', '7', '{"input": {}}', '{"max_batch_size": "x"}', ''];

@@ -1,5 +1,5 @@
-// A model's configuration as people write it: Triton's config.pbtxt, or the JSON that a load request
-// carries. Both end as the same message; nothing is filled in here (derive.ts does that).
+// A model's configuration as people write it: Triton's config.pbtxt, or the JSON that a load
+// request carries. Both end as the same message; nothing is filled in here (derive.ts does that).
 import { fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../common/status.ts';
 import { ModelConfig } from '../../proto/gen/inference/model_config.ts';

@@ -1,6 +1,6 @@
-// Protobuf text format to protobuf bytes. From there the generated decoder makes the message, so that
-// every field that the contracts know can be written in text. Follows protobuf.dev's "Text Format
-// Language Specification"; extensions and Any are refused, as our contracts have none.
+// Protobuf text format to protobuf bytes. From there the generated decoder makes the message, so
+// that every field that the contracts know can be written in text. Follows protobuf.dev's "Text
+// Format Language Specification"; extensions and Any are refused, as our contracts have none.
 import { ScalarType } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { invalidArgument } from '../../common/status.ts';

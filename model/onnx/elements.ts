@@ -1,5 +1,6 @@
 // ONNX element types (onnx.proto, TensorProto.DataType) and the Open Inference Protocol datatypes
-// that they are served as. Types without a counterpart there can be inside a graph, never at its rim.
+// that they are served as. Types without a counterpart there can be inside a graph, never at its
+// rim.
 import type { Datatype } from '../../common/tensor.ts';
 
 const ELEMENT_TYPES: readonly (readonly [number: number, name: string, datatype?: Datatype])[] = [

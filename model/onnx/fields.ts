@@ -1,6 +1,6 @@
 // A cursor over the fields of one protobuf message, for bytes that nobody vouches for: whatever is
-// wrong with them is INVALID_ARGUMENT with the place, nothing is copied but strings and numbers, and
-// a budget of fields bounds the work that a hostile file can cause.
+// wrong with them is INVALID_ARGUMENT with the place, nothing is copied but strings and numbers,
+// and a budget of fields bounds the work that a hostile file can cause.
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { invalidArgument, type StatusError } from '../../common/status.ts';
 

@@ -1,5 +1,5 @@
-// Builds an ONNX model a node at a time: names are made up where none is given, and each call returns
-// the name of what it made, so that a network reads as the calls that it is.
+// Builds an ONNX model a node at a time: names are made up where none is given, and each call
+// returns the name of what it made, so that a network reads as the calls that it is.
 import { invalidArgument } from '../../common/status.ts';
 import { type Datatype, elementCount } from '../../common/tensor.ts';
 import {
@@ -162,7 +162,8 @@ export function dense(
 }
 
 /**
- * NCHW x with kernel [out, in, height, width]; padding as TensorFlow's 'same' (SAME_UPPER) or 'valid'.
+ * NCHW x with kernel [out, in, height, width]; padding as TensorFlow's 'same' (SAME_UPPER) or
+ * 'valid'.
  */
 export function conv(
   graph: GraphBuilder,

@@ -1,6 +1,7 @@
-// What an ONNX file says about itself: signature, operators, initializers, files it needs beside it.
-// Weights are never copied or looked at. Any bytes are safe to pass: what is not a valid file is
-// INVALID_ARGUMENT with the reason. Field numbers are those of onnx.proto (onnx/onnx, IR version 10).
+// What an ONNX file says about itself: signature, operators, initializers, files it needs beside
+// it. Weights are never copied or looked at. Any bytes are safe to pass: what is not a valid file
+// is INVALID_ARGUMENT with the reason. Field numbers are those of onnx.proto (onnx/onnx, IR version
+// 10).
 import type { Datatype } from '../../common/tensor.ts';
 import { isInnerPath } from '../manifest.ts';
 import { datatypeOf } from './elements.ts';

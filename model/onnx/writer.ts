@@ -162,7 +162,7 @@ function writeTensor(writer: BinaryWriter, name: string, tensor: OnnxTensor): vo
   if (tensor.datatype !== 'BYTES') writer.tag(9, WireType.LengthDelimited).bytes(tensor.bytes);
 }
 
-/** ValueInfoProto: name 1, type 2 {tensor_type 1 {elem_type 1, shape 2 {dim 1 {value 1, param 2}}}}. */
+/** ValueInfoProto: name, type {tensor_type {elem_type, shape {dim {dim_value or dim_param}}}}. */
 function writeValueInfo(writer: BinaryWriter, value: OnnxValueInfo): void {
   const writeDim = (dim: number | string) => {
     if (typeof dim === 'number') writer.tag(1, WireType.Varint).int64(dim);

@@ -19,7 +19,12 @@ export type RunOutcome =
       readonly computeInferNs: number;
       readonly computeOutputNs: number;
     }
-  | { readonly ok: false; readonly error: StatusError };
+  | {
+      readonly ok: false;
+      readonly error: StatusError;
+      /** The thread is gone with the run: the instance takes no more. */
+      readonly hasEnded: boolean;
+    };
 
 export interface EngineInstance {
   readonly inputs: readonly TensorSpec[];

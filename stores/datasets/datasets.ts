@@ -52,7 +52,7 @@ export interface ColumnBatch {
 export interface ScanOptions {
   /** Names; all, in the order of the schema, when absent. */
   readonly columns?: readonly string[];
-  /** Rows in a batch, at most (default 4,096). */
+  /** Rows in a batch, at most (default 4,096, up to MAX_SCAN_ROWS). */
   readonly batchRows?: number;
 }
 
@@ -67,14 +67,16 @@ export interface DatasetStore {
   offset(id: string, version: number, source: string): Promise<string>;
   /** From then on immutable. Sealing twice is fine. */
   seal(id: string, version: number): Promise<RowCounts>;
+  /** The rows that are there when it starts. */
   scan(id: string, version: number, options?: ScanOptions): AsyncIterable<ColumnBatch>;
-  /** Ordered by row number, those after `afterRow`; at most `limit`. */
+  /** By row number, those after `afterRow`; at most `limit`, 1 to MAX_LIST_REJECTED. */
   rejected(
     id: string,
     version: number,
     afterRow: number,
     limit: number,
   ): Promise<readonly RejectedRow[]>;
+  /** Removing what is not there is fine; a scan that is under way ends with NOT_FOUND. */
   remove(id: string, version: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -10,12 +10,15 @@ type Ort = typeof import('onnxruntime-node');
 const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort;
 
 interface Runs {
-  run(feeds: Record<string, { readonly data: ArrayLike<number> }>, options: object): unknown;
+  run(
+    feeds: Record<string, { readonly data: ArrayLike<number | bigint> }>,
+    options: object,
+  ): unknown;
 }
 const { prototype } = ort.InferenceSession as unknown as { readonly prototype: Runs };
 const run = prototype.run;
 prototype.run = function (feeds, options) {
-  if (Object.values(feeds)[0]?.data[0] === FATAL_VALUE) process.exit(3);
+  if (Number(Object.values(feeds)[0]?.data[0]) === FATAL_VALUE) process.exit(3);
   return run.call(this, feeds, options);
 };
 

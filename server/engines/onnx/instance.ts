@@ -36,8 +36,13 @@ const WORKER_URL = new URL('./worker.ts', import.meta.url);
  */
 export async function startOnnxInstance(options: InstanceOptions): Promise<EngineInstance> {
   const instance = new OnnxInstance(options);
-  await instance.loaded;
-  return instance;
+  try {
+    await instance.loaded;
+    return instance;
+  } catch (error) {
+    await instance.ended;
+    throw error;
+  }
 }
 
 interface Run {
@@ -102,7 +107,7 @@ class OnnxInstance implements EngineInstance {
       }
     } catch (thrown) {
       const error = thrown instanceof StatusError ? thrown : internal(String(thrown));
-      setImmediate(() => done({ ok: false, error }));
+      setImmediate(() => done({ ok: false, error, hasEnded: false }));
       return;
     }
     const startedMs = clock.nowMs();
@@ -134,7 +139,8 @@ class OnnxInstance implements EngineInstance {
       this.#outputSlabs[message.index] = new Slab(message.slab);
     } else if (message.kind === 'run_failed') {
       const text = `${basename(this.#options.modelPath)} failed to run: ${plain(message.message)}`;
-      this.#finish({ ok: false, error: new StatusError(codeOf(message.code), text) });
+      const error = new StatusError(codeOf(message.code), text);
+      this.#finish({ ok: false, error, hasEnded: false });
     } else if (message.kind === 'loaded') {
       this.inputs = message.inputs;
       this.outputs = message.outputs;
@@ -156,7 +162,9 @@ class OnnxInstance implements EngineInstance {
   #outcome(index: number): RunOutcome {
     const run = this.#run;
     const slab = this.#outputSlabs[index];
-    if (run === undefined || slab === undefined) return { ok: false, error: internal('no run') };
+    if (run === undefined || slab === undefined) {
+      return { ok: false, error: internal('an answer without a run'), hasEnded: false };
+    }
     const computeOutputNs = this.#controlNs[CONTROL_NS.OUTPUT] ?? 0;
     const sinceNs = (this.#options.clock.nowMs() - run.startedMs) * 1e6;
     const outputs: Tensor[] = [];
@@ -186,7 +194,7 @@ class OnnxInstance implements EngineInstance {
     this.#settleLoad(error);
     const run = this.#run;
     this.#run = undefined;
-    run?.done({ ok: false, error });
+    run?.done({ ok: false, error, hasEnded: true });
     return wasAsked ? undefined : error;
   }
 }
@@ -207,7 +215,7 @@ function loadProblem(message: string, modelPath: string): string {
   if (type === undefined) return `${basename(modelPath)} can not be loaded: ${text}`;
   const name = type === '16' ? 'BF16' : `of ONNX element type ${type}`;
   return (
-    `${basename(modelPath)} has inputs or outputs ${name}, which ONNX Runtime's Node binding does ` +
-    'not carry: cast them to FP32 inside the model'
+    `${basename(modelPath)} has inputs or outputs ${name}, which ONNX Runtime's binding for Node ` +
+    'does not carry: cast them to FP32 inside the model'
   );
 }

@@ -1,0 +1,184 @@
+// One pass of the leader: reads catalog and registry, plans, writes the shards that changed. Checks
+// before each write that it is still sure to lead.
+import { type Catalog, versionKey } from '../catalog/catalog.ts';
+import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
+import type { Log } from '../common/log.ts';
+import type {
+  AssignmentEntry,
+  AssignmentShard,
+  CopyRecord,
+  NodeRecord,
+  Registry,
+} from '../registry/registry.ts';
+import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
+import { assignmentRevision, changedShards } from './assignment.ts';
+import type { PlanOutcome } from './leader-state.ts';
+import { isServing, lostShare, type PlannedModel, plan } from './plan.ts';
+import { ringCache } from './ring.ts';
+
+/** A plan that takes away more than this share of the copies since their nodes went has to wait. */
+export const MASS_REMOVAL_SHARE = 0.3;
+
+/** What the last plan saw and wrote, for metrics. */
+export interface PlanReport {
+  readonly revision: number;
+  readonly nodes: number;
+  readonly copiesWanted: number;
+  readonly copiesReady: number;
+}
+
+export interface PlannerOptions {
+  readonly catalog: Catalog;
+  readonly registry: Registry;
+  readonly log: Log;
+  /** Mass removals are held back once. */
+  readonly holdsMassRemovals: boolean;
+  readonly onReport: (report: PlanReport) => void;
+}
+
+export interface PlanRequest {
+  readonly epoch: number;
+  readonly isConfirmed: boolean;
+  /** Asked before each write. */
+  readonly isSure: () => boolean;
+}
+
+const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index);
+
+export class Planner {
+  readonly #options: PlannerOptions;
+  readonly #ringOf = ringCache();
+  /** What the registry holds, as long as one epoch lasts: nobody else writes then. */
+  #held = new Map<number, AssignmentShard>();
+  #heldEpoch = 0;
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+  }
+
+  async run(request: PlanRequest): Promise<PlanOutcome> {
+    try {
+      return await this.#run(request);
+    } catch (error) {
+      this.#heldEpoch = 0;
+      this.#options.log.warn({ err: error }, 'the plan could not be made, it is tried again');
+      return 'failed';
+    }
+  }
+
+  async #run(request: PlanRequest): Promise<PlanOutcome> {
+    const { registry, log } = this.#options;
+    await this.#readShards(request.epoch);
+    const nodes = await registry.nodes();
+    const copies = await registry.copies();
+    const previous = [...this.#held.values()].flatMap(({ entries }) => entries);
+    const lost = lostShare(previous, nodes);
+    if (lost > MASS_REMOVAL_SHARE && this.#options.holdsMassRemovals && !request.isConfirmed) {
+      log.warn({ lost, nodes: nodes.length }, 'many copies lost their node: waiting for it');
+      return 'held';
+    }
+    await this.#quarantine(copies);
+    const { models, unread } = await this.#readModels(previous);
+    const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
+    const planned = plan({ models, nodes, copies, previous, ring });
+    const entries = [...planned, ...previous.filter(({ model }) => unread.has(model))];
+    const outcome = await this.#write(entries, request);
+    if (outcome === 'done') this.#report(entries, nodes, copies);
+    return outcome;
+  }
+
+  async #readShards(epoch: number): Promise<void> {
+    if (this.#heldEpoch === epoch) return;
+    const shards = await this.#options.registry.shards(ALL_SHARDS);
+    this.#held = new Map(shards.map((shard) => [shard.index, shard]));
+    this.#heldEpoch = epoch;
+  }
+
+  /** A model whose documents can't be read keeps what it has. */
+  async #readModels(previous: readonly AssignmentEntry[]): Promise<{
+    readonly models: readonly PlannedModel[];
+    readonly unread: ReadonlySet<string>;
+  }> {
+    const { catalog, log } = this.#options;
+    const assigned = new Map<string, number[]>();
+    for (const { model, version } of previous) {
+      const versions = assigned.get(model);
+      if (versions === undefined) assigned.set(model, [version]);
+      else versions.push(version);
+    }
+    const unread = new Set<string>();
+    const complain = (model: string, error: unknown): void => {
+      unread.add(model);
+      log.error({ model, err: error }, 'a model in the catalog can not be read');
+    };
+    const models: PlannedModel[] = [];
+    for await (const { doc: model } of catalog.scan('model', '', complain)) {
+      try {
+        const versions = await this.#readVersions(model, assigned.get(model.name) ?? []);
+        models.push({ model, versions });
+      } catch (error) {
+        complain(model.name, error);
+      }
+    }
+    return { models, unread };
+  }
+
+  async #readVersions(model: ModelDoc, assigned: readonly number[]): Promise<VersionDoc[]> {
+    const numbers = new Set([...model.loadedVersions, ...assigned, model.servingVersion]);
+    const versions: VersionDoc[] = [];
+    for (const number of numbers) {
+      if (number === 0) continue;
+      const entry = await this.#options.catalog.get('version', versionKey(model.name, number));
+      if (entry !== undefined) versions.push(entry.doc);
+    }
+    return versions;
+  }
+
+  /** A version that keeps taking its node down is not to take down the next one. */
+  async #quarantine(copies: ReadonlyMap<string, readonly CopyRecord[]>): Promise<void> {
+    const { catalog, log } = this.#options;
+    for (const copy of [...copies.values()].flat()) {
+      if (copy.state !== 'QUARANTINED') continue;
+      const key = versionKey(copy.model, copy.version);
+      const entry = await catalog.get('version', key);
+      const isSame = entry?.doc.manifestSha256 === copy.manifestSha256;
+      if (!isSame || entry.doc.state !== 'READY') continue;
+      await catalog.update('version', key, (doc) =>
+        doc.state === 'READY' ? { ...doc, state: 'QUARANTINED', reason: copy.reason } : doc,
+      );
+      log.error({ model: copy.model, version: copy.version, reason: copy.reason }, 'quarantined');
+    }
+  }
+
+  async #write(
+    entries: readonly AssignmentEntry[],
+    { epoch, isSure }: PlanRequest,
+  ): Promise<PlanOutcome> {
+    const { registry, log } = this.#options;
+    const changed = changedShards(entries, this.#held, epoch);
+    for (const shard of changed) {
+      if (!isSure()) return 'failed';
+      if (!(await registry.putShard(shard))) {
+        log.warn({ epoch, shard: shard.index }, 'another leader writes under a newer epoch');
+        this.#heldEpoch = 0;
+        return 'fenced';
+      }
+      this.#held.set(shard.index, shard);
+    }
+    if (changed.length > 0) log.info({ epoch, shards: changed.length }, 'assignment written');
+    return 'done';
+  }
+
+  #report(
+    entries: readonly AssignmentEntry[],
+    nodes: readonly NodeRecord[],
+    copies: ReadonlyMap<string, readonly CopyRecord[]>,
+  ): void {
+    this.#options.onReport({
+      revision: assignmentRevision(this.#held.values()),
+      nodes: nodes.length,
+      copiesWanted: entries.reduce((sum, { nodes: wanted }) => sum + wanted.length, 0),
+      copiesReady: [...copies.values()].flat().filter(({ state }) => state === 'READY').length,
+    });
+  }
+}

@@ -1,0 +1,14 @@
+// Which of the assignment's shards a model is in. Leader, routers and nodes must agree on it for ever,
+// so the hash is fixed here: FNV-1a, 32 bits, over the name's UTF-8 bytes, its four bytes folded.
+import { ASSIGNMENT_SHARDS } from './registry.ts';
+
+const OFFSET_BASIS = 0x811c9dc5;
+const PRIME = 0x01000193;
+const encoder = new TextEncoder();
+
+/** 0 to ASSIGNMENT_SHARDS - 1. */
+export function shardOf(model: string): number {
+  let hash = OFFSET_BASIS;
+  for (const byte of encoder.encode(model)) hash = Math.imul(hash ^ byte, PRIME) >>> 0;
+  return (hash ^ (hash >>> 8) ^ (hash >>> 16) ^ (hash >>> 24)) & (ASSIGNMENT_SHARDS - 1);
+}

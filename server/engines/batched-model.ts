@@ -1,0 +1,310 @@
+// A model that serves: joins the batcher, which decides, with the pool, which computes, and the
+// clock. Requests are answered from here, each once.
+import type { Clock } from '../../common/clock.ts';
+import { Code, invalidArgument, StatusError, unavailable } from '../../common/status.ts';
+import type { Tensor, TensorSpec } from '../../common/tensor.ts';
+import { Batcher, type BatcherLimits } from '../batcher/batcher.ts';
+import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
+import type {
+  FailReason,
+  InferRequest,
+  InferTimings,
+  LoadedModel,
+  ModelFailure,
+  ModelObserver,
+  ModelState,
+} from '../loaded-model.ts';
+import type { RunOutcome } from './engine.ts';
+import { InstancePool, type PoolOptions } from './instance-pool.ts';
+import { stringsProblem } from './onnx/string-tensors.ts';
+import { Scatter, unsplittable } from './scatter.ts';
+
+/** Below it a timer would be too late: the event loop turns until then. */
+const SPIN_BELOW_MS = 1;
+
+export interface BatchedModelOptions extends PoolOptions {
+  readonly model: string;
+  readonly version: number;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly limits: BatcherLimits;
+  readonly memoryBytes: number;
+  readonly observer: ModelObserver;
+  readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
+}
+
+/** A request in the queue or in a run. */
+class Ticket implements Waiting {
+  readonly request: InferRequest;
+  readonly inputs: readonly Tensor[];
+  readonly rows: number;
+  readonly deadlineMs: number;
+  readonly sizeBytes: number;
+  readonly shapeKey: string;
+  readonly arrivedMs: number;
+  queue: RequestQueue | undefined = undefined;
+  next: Waiting | undefined = undefined;
+  previous: Waiting | undefined = undefined;
+
+  constructor(request: InferRequest, shapeKey: string, arrivedMs: number) {
+    this.request = request;
+    this.inputs = request.inputs;
+    this.rows = request.rows;
+    this.deadlineMs = request.deadlineMs;
+    let sizeBytes = 0;
+    for (const { bytes } of request.inputs) sizeBytes += bytes.length;
+    this.sizeBytes = sizeBytes;
+    this.shapeKey = shapeKey;
+    this.arrivedMs = arrivedMs;
+  }
+}
+
+export class BatchedModel implements LoadedModel {
+  readonly model: string;
+  readonly version: number;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly maxBatchSize: number;
+  readonly memoryBytes: number;
+  readonly #options: BatchedModelOptions;
+  readonly #clock: Clock;
+  readonly #observer: ModelObserver;
+  readonly #batcher: Batcher<Ticket>;
+  readonly #pool: InstancePool;
+  /** Inputs whose dimensions after the first may differ between requests. */
+  readonly #open: readonly number[];
+  readonly #texts: readonly number[];
+  #state: ModelState = 'READY';
+  #running = 0;
+  #isDecisionComing = false;
+  #armedMs = Number.POSITIVE_INFINITY;
+  #disarm: () => void = () => {};
+  #onDrained: () => void = () => {};
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: BatchedModelOptions) {
+    this.#options = options;
+    this.model = options.model;
+    this.version = options.version;
+    this.inputs = options.inputs;
+    this.outputs = options.outputs;
+    this.maxBatchSize = options.limits.maxBatchSize;
+    this.memoryBytes = options.memoryBytes;
+    this.#clock = options.clock;
+    this.#observer = options.observer;
+    this.#batcher = new Batcher(options.limits);
+    this.#open = indexesOf(this.inputs, ({ shape }) => shape.slice(1).includes(-1));
+    this.#texts = indexesOf(this.inputs, ({ datatype }) => datatype === 'BYTES');
+    this.#pool = new InstancePool(options, {
+      onFree: (index) => {
+        this.#batcher.free(index);
+        this.#decide();
+      },
+      onGone: (index, error) => {
+        this.#batcher.withdraw(index);
+        this.#observer.instanceReplaced?.(error.message);
+      },
+      onFailed: (failure) => this.#fail(failure),
+    });
+    for (let index = 0; index < this.#pool.instanceCount; index++) this.#batcher.free(index);
+  }
+
+  get state(): ModelState {
+    return this.#state;
+  }
+
+  get instanceCount(): number {
+    return this.#pool.instanceCount;
+  }
+
+  get inFlight(): number {
+    return this.#batcher.queued + this.#running;
+  }
+
+  submit(request: InferRequest): void {
+    const nowMs = this.#clock.nowMs();
+    const ticket = new Ticket(request, this.#shapeKeyOf(request), nowMs);
+    if (this.#state !== 'READY') {
+      const text = `model '${this.model}' version ${this.version} is ${this.#state.toLowerCase()}`;
+      this.#refuse(ticket, unavailable(text), 'REJECTED', nowMs);
+      return;
+    }
+    const problem = this.#problemOf(request);
+    if (problem !== undefined) this.#refuse(ticket, problem, 'OTHER', nowMs);
+    else if (request.deadlineMs <= nowMs) this.#refuse(ticket, late(), 'TIMEOUT', nowMs);
+    else if (!this.#enqueue(ticket)) {
+      this.#refuse(ticket, unavailable('Exceeds maximum queue size'), 'REJECTED', nowMs);
+    } else if (this.#batcher.idleInstances === 0) this.#arm();
+    else this.#decideSoon();
+  }
+
+  /** Idle instances are put to work before anyone is refused. */
+  #enqueue(ticket: Ticket): boolean {
+    if (this.#batcher.arrive(ticket)) return true;
+    if (this.#batcher.idleInstances === 0) return false;
+    this.#decide();
+    return this.#batcher.arrive(ticket);
+  }
+
+  cancel(request: InferRequest): void {
+    const ticket = this.#batcher.find((waiting) => waiting.request === request);
+    if (ticket === undefined) return;
+    this.#batcher.cancel(ticket);
+    const error = new StatusError(Code.CANCELLED, 'the caller cancelled the request');
+    this.#refuse(ticket, error, 'CANCELED', this.#clock.nowMs());
+    this.#checkDrained();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#drain();
+    return this.#stopped;
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state === 'READY') {
+      this.#state = 'STOPPING';
+      this.#batcher.drain();
+      this.#decide();
+      if (this.#pool.aliveCount === 0) this.#evict(unavailable('the model is being unloaded'));
+      if (this.inFlight > 0) {
+        await new Promise<void>((resolve) => {
+          this.#onDrained = resolve;
+        });
+      }
+      if (this.#state === 'STOPPING') this.#state = 'STOPPED';
+    }
+    await this.#pool.stop();
+    this.#disarm();
+  }
+
+  /** '' for models whose shapes are fixed after the first dimension: all requests fit together. */
+  #shapeKeyOf(request: InferRequest): string {
+    if (this.#open.length === 0 || this.maxBatchSize === 0) return '';
+    let key = '';
+    for (const index of this.#open) {
+      const shape = request.inputs[index]?.shape ?? [];
+      for (let i = 1; i < shape.length; i++) key += `${shape[i]},`;
+      key += ';';
+    }
+    return key;
+  }
+
+  #problemOf(request: InferRequest): StatusError | undefined {
+    if (this.maxBatchSize > 0 && !(request.rows >= 1 && request.rows <= this.maxBatchSize)) {
+      return invalidArgument(
+        `inference request batch-size must be from 1 to ${this.maxBatchSize} for ` +
+          `'${this.model}', got ${request.rows}`,
+      );
+    }
+    for (const index of this.#texts) {
+      const tensor = request.inputs[index];
+      const problem = tensor === undefined ? undefined : stringsProblem(tensor);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  /** At the end of this turn of the event loop: what comes together runs together. */
+  #decideSoon(): void {
+    if (this.#isDecisionComing) return;
+    this.#isDecisionComing = true;
+    setImmediate(() => {
+      this.#isDecisionComing = false;
+      this.#decide();
+    });
+  }
+
+  #decide(): void {
+    const nowMs = this.#clock.nowMs();
+    for (const action of this.#batcher.decide(nowMs)) {
+      if (action.kind === 'expire') this.#refuse(action.request, late(), 'TIMEOUT', nowMs);
+      else this.#run(action.instance, action.requests, action.rows, nowMs);
+    }
+    this.#arm();
+    this.#checkDrained();
+  }
+
+  #arm(): void {
+    const { wakeMs } = this.#batcher;
+    if (wakeMs >= this.#armedMs) return;
+    const waitMs = wakeMs - this.#clock.nowMs();
+    if (waitMs < SPIN_BELOW_MS) {
+      this.#decideSoon();
+      return;
+    }
+    this.#disarm();
+    this.#armedMs = wakeMs;
+    this.#disarm = this.#clock.after(Math.floor(waitMs), () => {
+      this.#armedMs = Number.POSITIVE_INFINITY;
+      this.#decide();
+    });
+  }
+
+  #run(instance: number, tickets: Ticket[], rows: number, nowMs: number): void {
+    this.#running += tickets.length;
+    const batch = { requests: tickets, rows: this.maxBatchSize === 0 ? 0 : rows };
+    this.#pool.run(instance, batch, (outcome) => {
+      this.#running -= tickets.length;
+      this.#answer(tickets, rows, nowMs, outcome);
+      this.#checkDrained();
+    });
+  }
+
+  #answer(tickets: Ticket[], rows: number, startedMs: number, outcome: RunOutcome): void {
+    const endMs = this.#clock.nowMs();
+    const isShared = tickets.length > 1;
+    if (!outcome.ok || (isShared && unsplittable(outcome.outputs, rows) !== undefined)) {
+      const error = outcome.ok ? unsplittable(outcome.outputs, rows) : outcome.error;
+      const told = error ?? unavailable('the run has no outcome');
+      for (const ticket of tickets) this.#refuse(ticket, told, 'BACKEND', endMs);
+      return;
+    }
+    const { computeInputNs, computeInferNs, computeOutputNs } = outcome;
+    const scatter = new Scatter(outcome.outputs, rows);
+    let oldest: InferTimings | undefined;
+    for (const ticket of tickets) {
+      const queueNs = (startedMs - ticket.arrivedMs) * 1e6;
+      const timings = { queueNs, computeInputNs, computeInferNs, computeOutputNs, batchRows: rows };
+      oldest ??= timings;
+      this.#observer.requestSucceeded?.(ticket.rows, (endMs - ticket.arrivedMs) * 1e6, timings);
+      const outputs = isShared ? scatter.next(ticket.rows) : outcome.outputs;
+      ticket.request.done({ ok: true, outputs, timings });
+    }
+    if (oldest !== undefined) this.#observer.batchDone?.(rows, tickets.length, oldest);
+  }
+
+  #refuse(ticket: Ticket, error: StatusError, reason: FailReason, nowMs: number): void {
+    this.#observer.requestFailed?.(reason, (nowMs - ticket.arrivedMs) * 1e6);
+    ticket.request.done({ ok: false, error });
+  }
+
+  #evict(error: StatusError): void {
+    const nowMs = this.#clock.nowMs();
+    for (const ticket of this.#batcher.evict()) this.#refuse(ticket, error, 'BACKEND', nowMs);
+  }
+
+  #fail(failure: ModelFailure): void {
+    this.#state = 'FAILED';
+    this.#evict(failure.error);
+    this.#options.onFailed?.(failure);
+    this.#checkDrained();
+  }
+
+  #checkDrained(): void {
+    if (this.inFlight === 0 && this.#state !== 'READY') this.#onDrained();
+  }
+}
+
+function late(): StatusError {
+  return new StatusError(
+    Code.DEADLINE_EXCEEDED,
+    'the deadline passed while the request was queued; no compute was spent on it',
+  );
+}
+
+function indexesOf(
+  specs: readonly TensorSpec[],
+  isWanted: (spec: TensorSpec) => boolean,
+): readonly number[] {
+  return specs.flatMap((spec, index) => (isWanted(spec) ? [index] : []));
+}

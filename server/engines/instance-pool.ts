@@ -1,0 +1,153 @@
+// The instances of one model: starts their runs, sees when a run takes too long, and puts a new
+// thread where one ended. Which request runs where is decided elsewhere.
+import type { Clock } from '../../common/clock.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import type { ModelFailure } from '../loaded-model.ts';
+import type { Batch, EngineInstance, RunOutcome } from './engine.ts';
+import { RestartPolicy } from './restart-policy.ts';
+
+export interface PoolOptions {
+  readonly instances: readonly EngineInstance[];
+  /** Makes a replacement. */
+  readonly startInstance: () => Promise<EngineInstance>;
+  readonly clock: Clock;
+  readonly maxRunMs: number;
+}
+
+export interface PoolEvents {
+  /** The instance is ready for a run. After a run: called before its `done`. */
+  onFree(index: number): void;
+  /** The instance is gone; onFree tells when it is back. */
+  onGone(index: number, error: StatusError): void;
+  /** Once at most; no run is taken from then on. Those in flight elsewhere still come to an end. */
+  onFailed(failure: ModelFailure): void;
+}
+
+interface Slot {
+  readonly index: number;
+  readonly policy: RestartPolicy;
+  instance: EngineInstance | undefined;
+  run: { readonly done: (outcome: RunOutcome) => void; readonly startedMs: number } | undefined;
+  isHung: boolean;
+}
+
+export class InstancePool {
+  readonly #options: PoolOptions;
+  readonly #events: PoolEvents;
+  readonly #slots: readonly Slot[];
+  #watch: (() => void) | undefined;
+  #ends = false;
+  #hasFailed = false;
+  readonly #starting = new Set<Promise<void>>();
+
+  constructor(options: PoolOptions, events: PoolEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#slots = options.instances.map((instance, index) => {
+      return { index, policy: new RestartPolicy(), instance, run: undefined, isHung: false };
+    });
+    for (const slot of this.#slots) if (slot.instance) this.#attend(slot, slot.instance);
+  }
+
+  get instanceCount(): number {
+    return this.#slots.length;
+  }
+
+  /** Instances that have a thread now. */
+  get aliveCount(): number {
+    return this.#slots.filter(({ instance }) => instance !== undefined).length;
+  }
+
+  /** `index` is free. `done` is called once, not before this returns. */
+  run(index: number, batch: Batch, done: (outcome: RunOutcome) => void): void {
+    const slot = this.#slots[index];
+    if (slot?.instance === undefined) throw new RangeError(`instance ${index} is not there`);
+    slot.run = { done, startedMs: this.#options.clock.nowMs() };
+    slot.instance.run(batch, (outcome) => this.#settle(slot, outcome));
+    if (this.#watch === undefined) this.#watchAfter(this.#options.maxRunMs);
+  }
+
+  /** Waits for runs and threads, except for those that hang: they end whenever their run does. */
+  async stop(): Promise<void> {
+    this.#ends = true;
+    await Promise.all(this.#starting);
+    const stopped = this.#slots.map((slot) => {
+      const gone = slot.instance?.stop();
+      return slot.isHung ? undefined : gone;
+    });
+    await Promise.all(stopped);
+    this.#watch?.();
+  }
+
+  #settle(slot: Slot, outcome: RunOutcome): void {
+    const run = slot.run;
+    slot.run = undefined;
+    if (outcome.ok || !outcome.hasEnded) slot.policy.ran();
+    if (slot.isHung || run === undefined) return;
+    if ((outcome.ok || !outcome.hasEnded) && !this.#hasFailed) this.#events.onFree(slot.index);
+    run.done(outcome);
+  }
+
+  /** One timer for all runs, however many there are a second. */
+  #watchAfter(delayMs: number): void {
+    this.#watch = this.#options.clock.after(delayMs, () => {
+      this.#watch = undefined;
+      const nowMs = this.#options.clock.nowMs();
+      let nextMs = Number.POSITIVE_INFINITY;
+      for (const slot of this.#slots) {
+        if (slot.run === undefined || slot.isHung) continue;
+        const dueMs = slot.run.startedMs + this.#options.maxRunMs;
+        if (dueMs <= nowMs) this.#hang(slot, slot.run);
+        else nextMs = Math.min(nextMs, dueMs);
+      }
+      if (nextMs < Number.POSITIVE_INFINITY) this.#watchAfter(nextMs - nowMs);
+    });
+  }
+
+  #hang(slot: Slot, run: { readonly done: (outcome: RunOutcome) => void }): void {
+    slot.isHung = true;
+    slot.run = undefined;
+    const error = new StatusError(
+      Code.UNAVAILABLE,
+      `a run took longer than max_run_ms ${this.#options.maxRunMs}: the model is not served now`,
+    );
+    run.done({ ok: false, error, hasEnded: false });
+    this.#fail({ kind: 'HUNG_RUN', error });
+  }
+
+  #fail(failure: ModelFailure): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#events.onFailed(failure);
+  }
+
+  #attend(slot: Slot, instance: EngineInstance): void {
+    void instance.ended.then((error) => {
+      if (error === undefined || this.#ends) return;
+      slot.instance = undefined;
+      this.#replace(slot, error);
+    });
+  }
+
+  #replace(slot: Slot, error: StatusError): void {
+    this.#events.onGone(slot.index, error);
+    if (this.#ends || this.#hasFailed) return;
+    const delayMs = slot.policy.ended();
+    if (delayMs === undefined) this.#fail({ kind: 'CRASH_LOOP', error });
+    else this.#options.clock.after(delayMs, () => this.#restart(slot));
+  }
+
+  #restart(slot: Slot): void {
+    if (this.#ends || this.#hasFailed) return;
+    const started = this.#options.startInstance().then(
+      (instance) => {
+        slot.instance = instance;
+        this.#attend(slot, instance);
+        if (!this.#ends && !this.#hasFailed) this.#events.onFree(slot.index);
+      },
+      (error: StatusError) => this.#replace(slot, error),
+    );
+    this.#starting.add(started);
+    void started.finally(() => this.#starting.delete(started));
+  }
+}

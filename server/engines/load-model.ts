@@ -1,0 +1,183 @@
+// From a file to a model that serves: checks, quarantine, threads, warm-up. What goes wrong on the
+// way leaves nothing behind.
+import { stat } from 'node:fs/promises';
+import { type Clock, systemClock } from '../../common/clock.ts';
+import { Code, invalidArgument, StatusError, statusOf } from '../../common/status.ts';
+import {
+  DEFAULT_MAX_LOAD_MS,
+  DEFAULT_MAX_QUEUE_BYTES,
+  DEFAULT_MAX_QUEUE_SIZE,
+  DEFAULT_MAX_RUN_MS,
+  type LoadedModel,
+  type LoadModel,
+  type LoadModelOptions,
+} from '../loaded-model.ts';
+import { BatchedModel } from './batched-model.ts';
+import type { EngineInstance } from './engine.ts';
+import { startOnnxInstance } from './onnx/instance.ts';
+import { unbatchable, warmUp } from './warm-up.ts';
+
+/** More threads than that are refused with INVALID_ARGUMENT. */
+export const MAX_INSTANCES = 64;
+/** What a model costs in memory is at least this times its file. */
+const FILE_TO_MEMORY_RATIO = 1.5;
+
+/** Starts one instance; given by tests that watch or disturb it. */
+export type StartInstance = typeof startOnnxInstance;
+
+/**
+ * The loads of one thread happen one after the other: so the memory that each takes can be told,
+ * and a death in one of them names the right version.
+ */
+export function createLoadModel(startInstance: StartInstance = startOnnxInstance): LoadModel {
+  let last: Promise<unknown> = Promise.resolve();
+  return (options) => {
+    const loaded = last.then(() => load(options, startInstance));
+    last = loaded.catch(() => undefined);
+    return loaded;
+  };
+}
+
+async function load(options: LoadModelOptions, start: StartInstance): Promise<LoadedModel> {
+  checkOptions(options);
+  const { model, version, quarantine } = options;
+  const reason = quarantine?.reasonFor(model, version);
+  if (reason !== undefined) throw new StatusError(Code.FAILED_PRECONDITION, reason);
+  const fileBytes = await sizeOf(options.modelPath);
+  await quarantine?.arm(model, version);
+  try {
+    const work = new Load(options, start);
+    return await work.run(fileBytes);
+  } finally {
+    await quarantine?.clear(model, version);
+  }
+}
+
+/** One load: its threads are either all handed over or all stopped. */
+class Load {
+  readonly #options: LoadModelOptions;
+  readonly #start: StartInstance;
+  readonly #clock: Clock;
+  readonly #instances: EngineInstance[] = [];
+  #isGivenUp = false;
+
+  constructor(options: LoadModelOptions, start: StartInstance) {
+    this.#options = options;
+    this.#start = start;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  async run(fileBytes: number): Promise<LoadedModel> {
+    const { maxLoadMs = DEFAULT_MAX_LOAD_MS } = this.#options;
+    const rssBefore = process.memoryUsage.rss();
+    let cancelLimit = () => {};
+    const limit = new Promise<never>((_, reject) => {
+      cancelLimit = this.#clock.after(maxLoadMs, () => {
+        const text = `loading took longer than max_load_ms ${maxLoadMs}`;
+        reject(new StatusError(Code.DEADLINE_EXCEEDED, text));
+      });
+    });
+    const ready = this.#startAll();
+    try {
+      await Promise.race([ready, limit]);
+    } catch (thrown) {
+      this.#isGivenUp = true;
+      void ready.catch(() => {}).then(() => this.#stopAll());
+      if (statusOf(thrown).code !== Code.DEADLINE_EXCEEDED) await this.#stopAll();
+      throw thrown;
+    } finally {
+      cancelLimit();
+    }
+    const grownBytes = process.memoryUsage.rss() - rssBefore;
+    return this.#serve(Math.max(FILE_TO_MEMORY_RATIO * fileBytes, grownBytes));
+  }
+
+  async #startAll(): Promise<void> {
+    const { maxBatchSize = 0, instanceCount = 1, observer } = this.#options;
+    for (let index = 0; index < instanceCount && !this.#isGivenUp; index++) {
+      const instance = await this.#startOne();
+      this.#instances.push(instance);
+      const problem = unbatchable(instance.inputs, maxBatchSize);
+      if (problem !== undefined) {
+        throw invalidArgument(
+          `the model can't be served with max_batch_size ${maxBatchSize}, set it to 0: ${problem}`,
+        );
+      }
+      const failed = await warmUp(instance, maxBatchSize);
+      if (failed !== undefined && index === 0) observer?.warmUpFailed?.(failed);
+    }
+  }
+
+  #startOne(): Promise<EngineInstance> {
+    const { model, version, modelPath, intraOpThreads = 1 } = this.#options;
+    const threadName = `${model}/${version}`;
+    return this.#start({ modelPath, intraOpThreads, threadName, clock: this.#clock });
+  }
+
+  async #stopAll(): Promise<void> {
+    await Promise.all(this.#instances.map((instance) => instance.stop()));
+  }
+
+  #serve(memoryBytes: number): LoadedModel {
+    const { model, version, maxBatchSize = 0, observer = {}, onFailed } = this.#options;
+    const [first] = this.#instances;
+    return new BatchedModel({
+      model,
+      version,
+      inputs: first?.inputs ?? [],
+      outputs: first?.outputs ?? [],
+      memoryBytes: Math.ceil(memoryBytes),
+      observer,
+      onFailed,
+      instances: this.#instances,
+      startInstance: () => this.#startOne(),
+      clock: this.#clock,
+      maxRunMs: this.#options.maxRunMs ?? DEFAULT_MAX_RUN_MS,
+      limits: {
+        maxBatchSize,
+        preferredBatchSizes: this.#options.preferredBatchSizes ?? [],
+        maxQueueDelayMs: (this.#options.maxQueueDelayUs ?? 0) / 1000,
+        maxQueueSize: this.#options.maxQueueSize ?? DEFAULT_MAX_QUEUE_SIZE,
+        maxQueueBytes: this.#options.maxQueueBytes ?? DEFAULT_MAX_QUEUE_BYTES,
+      },
+    });
+  }
+}
+
+const LEAST: Readonly<Record<string, number>> = {
+  maxBatchSize: 0,
+  maxQueueDelayUs: 0,
+  maxQueueSize: 1,
+  maxQueueBytes: 1,
+  instanceCount: 1,
+  maxRunMs: 1,
+  maxLoadMs: 1,
+  intraOpThreads: 1,
+};
+
+function checkOptions(options: LoadModelOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    const least = LEAST[name];
+    if (least === undefined || value === undefined) continue;
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw invalidArgument(`${name} must be a whole number of at least ${least}, got ${value}`);
+    }
+  }
+  if ((options.instanceCount ?? 1) > MAX_INSTANCES) {
+    throw invalidArgument(`instanceCount must be at most ${MAX_INSTANCES}`);
+  }
+  const { maxBatchSize = 0, preferredBatchSizes = [] } = options;
+  const wrong = preferredBatchSizes.find((size) => !(size >= 1 && size <= maxBatchSize));
+  if (wrong !== undefined) {
+    throw invalidArgument(`preferred batch size ${wrong} is not from 1 to ${maxBatchSize}`);
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new StatusError(Code.NOT_FOUND, `the model's file can not be read: ${code}`, { cause });
+  }
+}

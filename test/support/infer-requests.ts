@@ -1,0 +1,64 @@
+// Requests for tests of a loaded model: tensors from plain numbers, and an outcome to wait for.
+import type { StatusError } from '../../common/status.ts';
+import type { Tensor } from '../../common/tensor.ts';
+import type { InferRequest, InferTimings } from '../../server/loaded-model.ts';
+
+export interface Answer {
+  readonly error: StatusError | undefined;
+  /** Copies: a model's outputs are good only while `done` runs. */
+  readonly outputs: readonly Tensor[];
+  readonly timings: InferTimings | undefined;
+}
+
+export interface AwaitedRequest extends InferRequest {
+  readonly answer: Promise<Answer>;
+  /** How often `done` was called. */
+  readonly answers: () => number;
+}
+
+export function requestOf(
+  inputs: readonly Tensor[],
+  rows: number,
+  deadlineMs = Number.POSITIVE_INFINITY,
+): AwaitedRequest {
+  let count = 0;
+  let resolveAnswer: (answer: Answer) => void = () => {};
+  const answer = new Promise<Answer>((resolve) => {
+    resolveAnswer = resolve;
+  });
+  return {
+    inputs,
+    rows,
+    deadlineMs,
+    answer,
+    answers: () => count,
+    done: (outcome) => {
+      count++;
+      const outputs = outcome.ok
+        ? outcome.outputs.map((tensor) => ({ ...tensor, bytes: Uint8Array.from(tensor.bytes) }))
+        : [];
+      resolveAnswer(
+        outcome.ok
+          ? { error: undefined, outputs, timings: outcome.timings }
+          : { error: outcome.error, outputs, timings: undefined },
+      );
+    },
+  };
+}
+
+export function fp32(name: string, shape: readonly number[], values: readonly number[]): Tensor {
+  return { name, datatype: 'FP32', shape, bytes: bytesOf(Float32Array.from(values)) };
+}
+
+export function int64(name: string, shape: readonly number[], values: readonly bigint[]): Tensor {
+  return { name, datatype: 'INT64', shape, bytes: bytesOf(BigInt64Array.from(values)) };
+}
+
+function bytesOf(array: Float32Array | BigInt64Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
+/** The values of an output of FP32; none where there is no output. */
+export function floatsOf(tensor: Tensor | undefined): readonly number[] {
+  return tensor === undefined ? [] : Array.from(new Float32Array(tensor.bytes.slice().buffer));
+}
