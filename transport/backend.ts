@@ -72,14 +72,17 @@ export interface StreamCall extends CallContext {
 }
 
 /**
- * The other side could not be reached, or was lost before it answered anything. It may or may not
- * have run the call: only one that is safe to repeat may be sent again. A handler's own UNAVAILABLE
- * is a plain StatusError.
+ * The other side could not be reached, or was lost before it answered anything. A handler's own
+ * UNAVAILABLE is a plain StatusError.
  */
 export class ConnectionLost extends StatusError {
-  constructor(message: string, options?: ErrorOptions) {
+  /** False: the call certainly never reached a handler. True: only send it again if that is safe. */
+  readonly mayHaveRun: boolean;
+
+  constructor(message: string, mayHaveRun: boolean, options?: ErrorOptions) {
     super(Code.UNAVAILABLE, message, options);
     this.name = 'ConnectionLost';
+    this.mayHaveRun = mayHaveRun;
   }
 }
 

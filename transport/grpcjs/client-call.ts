@@ -50,13 +50,20 @@ function open(
     outgoing.start(metadata, listener);
     return outgoing;
   } catch (cause) {
-    call.fail(new ConnectionLost(`${address}: ${statusOf(cause).message}`, { cause }));
+    call.fail(new ConnectionLost(`${address}: ${statusOf(cause).message}`, false, { cause }));
     return undefined;
   }
 }
 
 /** Codes that grpc-js makes up itself for connections that fail, with these beginnings. */
 const LOST = ['Received RST_STREAM', 'Failed to start HTTP/2 stream', 'Call cancelled'];
+/** Of those and UNAVAILABLE ones: the call did not reach a handler. */
+const NOT_SENT = [
+  'Failed to start HTTP/2 stream',
+  'No connection established',
+  'Name resolution failed',
+  'Stream refused by server',
+];
 
 /**
  * The error of a status. One that the server wrote has come with headers: either headers before it
@@ -66,7 +73,10 @@ export function errorOf(status: StatusObject, hasHeaders: boolean, address: stri
   const isFromServer = hasHeaders || status.metadata.get('content-type').length > 0;
   const isLost =
     status.code === Code.UNAVAILABLE || LOST.some((text) => status.details.startsWith(text));
-  if (!isFromServer && isLost) return new ConnectionLost(`${address}: ${status.details}`);
+  if (!isFromServer && isLost) {
+    const wasSent = !NOT_SENT.some((text) => status.details.startsWith(text));
+    return new ConnectionLost(`${address}: ${status.details}`, wasSent);
+  }
   return new StatusError(codeOf(status.code), status.details);
 }
 

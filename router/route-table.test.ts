@@ -1,0 +1,169 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { Code } from '../common/status.ts';
+import type { CopyState } from '../registry/registry.ts';
+import { copy, entry, node, plan } from '../test/support/small-cluster.ts';
+import { type Resolution, RouteTable } from './route-table.ts';
+
+function tableOf(
+  entries: Parameters<typeof plan>[0],
+  copies: Record<string, readonly ReturnType<typeof copy>[]>,
+  draining: readonly string[] = [],
+): RouteTable {
+  const table = new RouteTable();
+  table.addShards(plan(entries));
+  const nodes = Object.keys(copies).map((id) =>
+    node(id, { state: draining.includes(id) ? 'DRAINING' : 'SERVING' }),
+  );
+  table.setNodes(nodes, new Map(Object.entries(copies)));
+  return table;
+}
+
+const half = (): number => 0.5;
+
+function told(resolution: Resolution): string {
+  if (resolution.kind === 'refused') return resolution.error.message;
+  return resolution.kind === 'ready' ? resolution.nodes.join() : 'waiting';
+}
+
+test('READY copies on serving nodes take calls, others do not', (t) => {
+  const table = tableOf(
+    [entry('m', 1, { nodes: ['a', 'b', 'c', 'd'] })],
+    { a: [copy('m', 1)], b: [copy('m', 1, 'LOADING')], c: [copy('m', 1)], d: [copy('m', 1)] },
+    ['d'],
+  );
+  t.is(told(table.resolve('m', undefined, half)), 'a,c');
+  t.is(told(table.resolve('m', 1, half)), 'a,c');
+});
+
+test('a copy of other content than assigned is not used', (t) => {
+  const other = copy('m', 1, 'READY', { manifestSha256: 'b'.repeat(64) });
+  t.is(told(tableOf([entry('m', 1)], { a: [other] }).resolve('m', 1, half)), 'waiting');
+});
+
+test('unknown models and versions are told apart, in the words that clients know', (t) => {
+  const table = tableOf([entry('m', 1, { weight: 0 })], { a: [copy('m', 1)] });
+  const of = (model: string, version?: number) => told(table.resolve(model, version, half));
+  t.is(of('x'), "Request for unknown model: 'x' is not found");
+  t.is(of('m', 7), "Request for unknown model: 'm' version 7 is not found");
+  t.is(of('m'), "Request for unknown model: 'm' has no available versions");
+  t.is(of('m', 1), 'a');
+  t.true(of('y'.repeat(1000)).length < 200);
+});
+
+test('before the first plan was read nothing is known to be unknown', (t) => {
+  const table = new RouteTable();
+  t.is(told(table.resolve('x', undefined, half)), 'waiting');
+  table.addShards(plan([]).slice(1));
+  t.is(told(table.resolve('x', undefined, half)), 'waiting');
+  table.addShards(plan([]).slice(0, 1));
+  t.is(table.resolve('x', undefined, half).kind, 'refused');
+});
+
+test('calls without a version are shared by weight among the READY versions', (t) => {
+  const entries = [entry('m', 1, { weight: 0.9 }), entry('m', 2, { weight: 0.1 })];
+  const both = tableOf(entries, { a: [copy('m', 1)], b: [copy('m', 2)] });
+  t.is(told(both.resolve('m', undefined, () => 0.89)), 'a');
+  t.is(told(both.resolve('m', undefined, () => 0.91)), 'b');
+  const one = tableOf(entries, { a: [copy('m', 1)], b: [copy('m', 2, 'LOADING')] });
+  t.is(told(one.resolve('m', undefined, () => 0.91)), 'a');
+  const resolution = both.resolve('m', undefined, half);
+  t.true(resolution.kind === 'ready' && resolution.isOneOfSeveral);
+});
+
+test('while its successor loads, a version that left the assignment serves on', (t) => {
+  const before = tableOf([entry('m', 2)], { a: [copy('m', 1), copy('m', 2, 'LOADING')] });
+  t.is(told(before.resolve('m', undefined, half)), 'a');
+  const after = tableOf([entry('m', 2)], { a: [copy('m', 1)], b: [copy('m', 2)] });
+  t.is(told(after.resolve('m', undefined, half)), 'b');
+});
+
+test('a version that failed wherever it should be is refused at once, with the reason', (t) => {
+  const nodes = ['a', 'b'];
+  const failed = tableOf([entry('m', 1, { nodes })], {
+    a: [copy('m', 1, 'FAILED')],
+    b: [copy('m', 1, 'FAILED')],
+  });
+  const resolution = failed.resolve('m', undefined, half);
+  t.true(resolution.kind === 'refused' && resolution.error.code === Code.UNAVAILABLE);
+  t.regex(told(resolution), /'m' version 1 is not at ready state \(FAILED: corrupt file\)/);
+  t.true(failed.isSettled);
+  const hopeful = tableOf([entry('m', 1, { nodes })], { a: [copy('m', 1, 'FAILED')] });
+  t.is(told(hopeful.resolve('m', 1, half)), 'waiting');
+  t.false(hopeful.isSettled);
+});
+
+test('an older assignment is refused, shard by shard', (t) => {
+  const table = new RouteTable();
+  table.addShards(plan([entry('m', 1)], 5, 2));
+  table.addShards(plan([entry('old', 1)], 9, 1));
+  table.addShards(plan([entry('old', 1)], 4, 2));
+  t.true(table.isKnown('m'));
+  t.false(table.isKnown('old'));
+  table.addShards(plan([entry('new', 1)], 1, 3));
+  t.deepEqual([table.isKnown('m'), table.isKnown('new')], [false, true]);
+});
+
+test('the index tells every version with its state', (t) => {
+  const nodes = ['a'];
+  const table = tableOf([entry('b', 1), entry('a', 2), entry('a', 1, { nodes }), entry('c', 1)], {
+    a: [copy('a', 1, 'FAILED'), copy('b', 1), copy('c', 1, 'UNLOADING')],
+  });
+  t.deepEqual(
+    table.index().map(({ model, version, state, reason }) => [model, version, state, reason]),
+    [
+      ['a', 1, 'UNAVAILABLE', 'corrupt file'],
+      ['a', 2, 'LOADING', ''],
+      ['b', 1, 'READY', ''],
+      ['c', 1, 'UNLOADING', ''],
+    ],
+  );
+});
+
+test('whatever the registry says, calls only go to live serving nodes with a READY copy', (t) => {
+  const ids = ['a', 'b', 'c'];
+  const states: CopyState[] = ['LOADING', 'READY', 'UNLOADING', 'FAILED', 'QUARANTINED'];
+  const version = fc.integer({ min: 1, max: 3 });
+  const copies = fc.array(
+    fc.record({ id: fc.constantFrom(...ids), version, state: fc.constantFrom(...states) }),
+  );
+  const entries = fc.uniqueArray(
+    fc.record({ version, weight: fc.constantFrom(0, 0.3, 1), nodes: fc.subarray(ids) }),
+    { selector: (one) => one.version },
+  );
+  const wanted = fc.option(version, { nil: undefined });
+  const share = fc.double({ min: 0, max: 0.999, noNaN: true });
+  const check = fc.property(
+    copies,
+    entries,
+    wanted,
+    fc.subarray(ids),
+    share,
+    (held, assigned, asked, live, random) => {
+      const byNode = new Map(
+        live.map((id) => [
+          id,
+          held.filter((one) => one.id === id).map((one) => copy('m', one.version, one.state)),
+        ]),
+      );
+      const table = new RouteTable();
+      table.addShards(plan(assigned.map((one) => entry('m', one.version, one))));
+      table.setNodes(
+        live.map((id) => node(id)),
+        byNode,
+      );
+      const resolution = table.resolve('m', asked, () => random);
+      if (resolution.kind !== 'ready') return true;
+      if (asked !== undefined && resolution.version !== asked) return false;
+      return (
+        resolution.nodes.length > 0 &&
+        resolution.nodes.every((id) =>
+          byNode
+            .get(id)
+            ?.some((one) => one.version === resolution.version && one.state === 'READY'),
+        )
+      );
+    },
+  );
+  t.notThrows(() => fc.assert(check, { numRuns: 500 }));
+});

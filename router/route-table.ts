@@ -1,0 +1,292 @@
+// Where calls can go: assignment, live nodes and their copies, joined into the READY copies of each
+// model version. Pure: what the registry said goes in, answers for calls come out.
+import { Code, notFound, StatusError, unavailable } from '../common/status.ts';
+import {
+  ASSIGNMENT_SHARDS,
+  type AssignmentEntry,
+  type AssignmentShard,
+  type CopyRecord,
+  type NodeRecord,
+} from '../registry/registry.ts';
+
+/** How much of a name that a caller made up is repeated to it. */
+const SHOWN_NAME_CHARACTERS = 128;
+
+export type Resolution =
+  /** Any of these nodes can answer. */
+  | {
+      readonly kind: 'ready';
+      readonly version: number;
+      /** Not empty. */
+      readonly nodes: readonly string[];
+      readonly isIdempotent: boolean;
+      /** The model has other versions too: a call without a version must be told which it gets. */
+      readonly isOneOfSeveral: boolean;
+    }
+  /** Known, and a copy may become READY. */
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'refused'; readonly error: StatusError };
+
+export type IndexState = 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE';
+
+export interface IndexEntry {
+  readonly model: string;
+  readonly version: number;
+  readonly state: IndexState;
+  /** Why it is UNAVAILABLE, '' else. */
+  readonly reason: string;
+}
+
+interface VersionRoute {
+  readonly version: number;
+  /** Undefined: assigned no more, but still READY somewhere. */
+  readonly entry: AssignmentEntry | undefined;
+  /** Ids of the live nodes whose copy is READY. */
+  readonly ready: string[];
+  /** Why the copy failed, by node id. */
+  readonly failures: Map<string, string>;
+  isUnloading: boolean;
+}
+
+interface ModelRoute {
+  readonly versions: Map<number, VersionRoute>;
+  isIdempotent: boolean;
+}
+
+const WAITING: Resolution = { kind: 'waiting' };
+
+export class RouteTable {
+  #nodes: ReadonlyMap<string, NodeRecord> = new Map();
+  #copies: ReadonlyMap<string, readonly CopyRecord[]> = new Map();
+  readonly #shards = new Map<number, AssignmentShard>();
+  #models: ReadonlyMap<string, ModelRoute> = new Map();
+
+  /** Replaces the live nodes and what they hold. */
+  setNodes(nodes: readonly NodeRecord[], copies: ReadonlyMap<string, readonly CopyRecord[]>): void {
+    this.#nodes = new Map(nodes.map((node) => [node.id, node]));
+    this.#copies = copies;
+    this.#rebuild();
+  }
+
+  /** Takes the shards that are newer than those it has; an older leader's are refused. */
+  addShards(shards: readonly AssignmentShard[]): void {
+    for (const shard of shards) {
+      const held = this.#shards.get(shard.index);
+      if (held === undefined || isNewer(shard, held)) this.#shards.set(shard.index, shard);
+    }
+    this.#rebuild();
+  }
+
+  shard(index: number): AssignmentShard | undefined {
+    return this.#shards.get(index);
+  }
+
+  node(id: string): NodeRecord | undefined {
+    return this.#nodes.get(id);
+  }
+
+  /** All live nodes, draining ones too. */
+  nodes(): Iterable<NodeRecord> {
+    return this.#nodes.values();
+  }
+
+  copies(): ReadonlyMap<string, readonly CopyRecord[]> {
+    return this.#copies;
+  }
+
+  /** False until a leader's first plan was read: nothing is known to be unknown before. */
+  get isComplete(): boolean {
+    return this.#shards.size === ASSIGNMENT_SHARDS;
+  }
+
+  isKnown(model: string): boolean {
+    return this.#models.has(model);
+  }
+
+  /**
+   * @param version undefined: the model's weights choose, among the versions that are READY
+   * @param random in [0, 1)
+   */
+  resolve(model: string, version: number | undefined, random: () => number): Resolution {
+    const route = this.#models.get(model);
+    if (route === undefined) {
+      return this.isComplete ? refused(notFound(`${unknown(model)} is not found`)) : WAITING;
+    }
+    const chosen =
+      version === undefined
+        ? chooseVersion(model, route, random)
+        : (route.versions.get(version) ??
+          refused(notFound(`${unknown(model)} version ${version} is not found`)));
+    if ('kind' in chosen) return chosen;
+    if (chosen.ready.length === 0) return unready(model, chosen);
+    return {
+      kind: 'ready',
+      version: chosen.version,
+      nodes: chosen.ready,
+      isIdempotent: route.isIdempotent,
+      isOneOfSeveral: route.versions.size > 1,
+    };
+  }
+
+  isReady(model: string, version: number | undefined): boolean {
+    return this.resolve(model, version, () => 0).kind === 'ready';
+  }
+
+  /** Ids of the nodes with a READY copy: of this version, of any version, of any model. */
+  readyNodes(model?: string, version?: number): ReadonlySet<string> {
+    const routes =
+      model === undefined ? [...this.#models.values()] : [this.#models.get(model) ?? NO_ROUTE];
+    const versions = routes.flatMap((route) => [...route.versions.values()]);
+    const wanted = versions.filter((one) => version === undefined || one.version === version);
+    return new Set(wanted.flatMap((one) => one.ready));
+  }
+
+  /** No model is still on its way to its first READY copy: each serves or has failed. */
+  get isSettled(): boolean {
+    for (const model of this.#models.keys()) {
+      if (this.resolve(model, undefined, () => 0).kind === 'waiting') return false;
+    }
+    return true;
+  }
+
+  /** Every known version, ordered by model, then version. */
+  index(): readonly IndexEntry[] {
+    const entries: IndexEntry[] = [];
+    for (const [model, route] of this.#models) {
+      for (const one of route.versions.values()) {
+        entries.push({ model, version: one.version, ...stateOf(one) });
+      }
+    }
+    return entries.sort(
+      (a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : 0) || a.version - b.version,
+    );
+  }
+
+  #rebuild(): void {
+    const models = new Map<string, ModelRoute>();
+    for (const shard of this.#shards.values()) {
+      for (const entry of shard.entries) addEntry(models, entry);
+    }
+    for (const [nodeId, copies] of this.#copies) {
+      const takesCalls = this.#nodes.get(nodeId)?.state === 'SERVING';
+      for (const copy of copies) addCopy(models, nodeId, copy, takesCalls);
+    }
+    this.#models = models;
+  }
+}
+
+const NO_ROUTE: ModelRoute = { versions: new Map(), isIdempotent: false };
+
+function isNewer(shard: AssignmentShard, held: AssignmentShard): boolean {
+  return shard.epoch > held.epoch || (shard.epoch === held.epoch && shard.revision > held.revision);
+}
+
+function routeOf(version: number, entry: AssignmentEntry | undefined): VersionRoute {
+  return { version, entry, ready: [], failures: new Map(), isUnloading: false };
+}
+
+function addEntry(models: Map<string, ModelRoute>, entry: AssignmentEntry): void {
+  let route = models.get(entry.model);
+  if (route === undefined) {
+    route = { versions: new Map(), isIdempotent: true };
+    models.set(entry.model, route);
+  }
+  route.isIdempotent &&= entry.isIdempotent;
+  route.versions.set(entry.version, routeOf(entry.version, entry));
+}
+
+/** A copy of other content than assigned is as if it were not there. */
+function addCopy(
+  models: ReadonlyMap<string, ModelRoute>,
+  nodeId: string,
+  copy: CopyRecord,
+  takesCalls: boolean,
+): void {
+  const route = models.get(copy.model);
+  if (route === undefined) return;
+  let version = route.versions.get(copy.version);
+  const isReady = copy.state === 'READY' && takesCalls;
+  if (version === undefined) {
+    if (!isReady) return;
+    version = routeOf(copy.version, undefined);
+    route.versions.set(copy.version, version);
+  }
+  const { entry } = version;
+  if (entry !== undefined && entry.manifestSha256 !== copy.manifestSha256) return;
+  if (isReady) version.ready.push(nodeId);
+  else if (copy.state === 'UNLOADING') version.isUnloading = true;
+  else if (copy.state === 'FAILED' || copy.state === 'QUARANTINED') {
+    version.failures.set(nodeId, copy.reason);
+  }
+}
+
+/**
+ * By weight among the READY versions. While none of those is READY, one that is being replaced
+ * still serves where it is.
+ */
+function chooseVersion(
+  model: string,
+  route: ModelRoute,
+  random: () => number,
+): VersionRoute | Resolution {
+  const weighted = [...route.versions.values()].filter((one) => (one.entry?.weight ?? 0) > 0);
+  const ready = weighted.filter((one) => one.ready.length > 0);
+  const byWeight = pickByWeight(ready, random);
+  if (byWeight !== undefined) return byWeight;
+  const replaced = [...route.versions.values()].filter((one) => one.entry === undefined);
+  const newest = replaced.sort((a, b) => b.version - a.version)[0];
+  if (newest !== undefined) return newest;
+  const hopeful = weighted.find((one) => !hasFailed(one)) ?? weighted[0];
+  return hopeful ?? refused(notFound(`${unknown(model)} has no available versions`));
+}
+
+function pickByWeight(
+  versions: readonly VersionRoute[],
+  random: () => number,
+): VersionRoute | undefined {
+  if (versions.length < 2) return versions[0];
+  const total = versions.reduce((sum, one) => sum + (one.entry?.weight ?? 0), 0);
+  let left = random() * total;
+  for (const one of versions) {
+    left -= one.entry?.weight ?? 0;
+    if (left < 0) return one;
+  }
+  return versions.at(-1);
+}
+
+/** On every node that is to hold it, so that waiting is in vain until the plan changes. */
+function hasFailed(route: VersionRoute): boolean {
+  const nodes = route.entry?.nodes ?? [];
+  return nodes.length > 0 && nodes.every((id) => route.failures.has(id));
+}
+
+function reasonOf(route: VersionRoute): string {
+  const [reason] = route.failures.values();
+  return reason ?? '';
+}
+
+function unready(model: string, route: VersionRoute): Resolution {
+  if (!hasFailed(route)) return WAITING;
+  const text = `${unknown(model)} version ${route.version} is not at ready state`;
+  return refused(unavailable(`${text} (FAILED: ${reasonOf(route)})`));
+}
+
+function stateOf(route: VersionRoute): { state: IndexState; reason: string } {
+  if (route.ready.length > 0) return { state: 'READY', reason: '' };
+  if (hasFailed(route)) return { state: 'UNAVAILABLE', reason: reasonOf(route) };
+  return { state: route.isUnloading ? 'UNLOADING' : 'LOADING', reason: '' };
+}
+
+function refused(error: StatusError): Resolution {
+  return { kind: 'refused', error };
+}
+
+function unknown(model: string): string {
+  return `Request for unknown model: '${model.slice(0, SHOWN_NAME_CHARACTERS)}'`;
+}
+
+/** What Triton says of statistics of a model that it does not have. */
+export function statisticsOfUnknown(model: string): StatusError {
+  const shown = model.slice(0, SHOWN_NAME_CHARACTERS);
+  return new StatusError(Code.INVALID_ARGUMENT, `requested model '${shown}' is not available`);
+}

@@ -1,0 +1,157 @@
+// The router: one address for the whole cluster. It follows the registry, knows where each model is
+// READY, and passes calls on; what names no model it answers itself.
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import { unavailable } from '../common/status.ts';
+import { GRPCInferenceServiceDefinition } from '../proto/gen/inference/grpc_service.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Backend, MethodKind } from '../transport/backend.ts';
+import { mergeBackends, unknownMethod } from '../transport/service.ts';
+import { readDescriptors } from '../transport/services/descriptors.ts';
+import { Health, healthService } from '../transport/services/health.ts';
+import { withReflection } from '../transport/services/reflection.ts';
+import { type ControlHooks, clusterService } from './cluster-service.ts';
+import { type Forward, Forwarder, MODEL_INFER } from './forward.ts';
+import { routerMetrics } from './metrics.ts';
+import { Readiness } from './readiness.ts';
+import { RouteTable } from './route-table.ts';
+import { startTableSync } from './table-sync.ts';
+import { type NodeConnection, Upstreams } from './upstreams.ts';
+import { WAITING_LIMITS, type WaitingLimits, WaitingRoom } from './waiting.ts';
+
+const SERVICE = GRPCInferenceServiceDefinition.fullName;
+
+/** The methods that a node answers for a model it has: what connections to nodes must know. */
+export const NODE_METHODS: ReadonlyMap<string, MethodKind> = new Map(
+  ['ModelInfer', 'ModelMetadata', 'ModelConfig', 'ModelStatistics'].map((method) => [
+    `/${SERVICE}/${method}`,
+    'unary',
+  ]),
+);
+
+/** Those that go to one node; statistics are asked of all. */
+const FORWARDED: ReadonlyMap<string, MethodKind> = new Map(
+  [MODEL_INFER, `/${SERVICE}/ModelMetadata`, `/${SERVICE}/ModelConfig`].map((path) => [
+    path,
+    'unary',
+  ]),
+);
+
+export interface RouterOptions {
+  readonly registry: Registry;
+  /** Opens a connection to a node that answers NODE_METHODS; the router closes it. */
+  connect(address: string): NodeConnection;
+  /** Nodes of this process, by id: called without a network hop. */
+  readonly localBackends?: ReadonlyMap<string, Backend>;
+  /** The clock that calls' deadlines are on. */
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Absent: loading and unloading are UNAVAILABLE. */
+  readonly control?: ControlHooks;
+  readonly waitingLimits?: WaitingLimits;
+  /** Of this program, for ServerMetadata. */
+  readonly version: string;
+}
+
+export interface Router {
+  readonly backend: Backend;
+  /** What it is not ready for yet; empty: ready. */
+  waitingFor(): readonly string[];
+  /** No more ready (health says so); calls go on. The first step of a drain. */
+  retire(): void;
+  /** Calls that wait end with UNAVAILABLE, connections close. */
+  stop(): void;
+}
+
+export function startRouter(options: RouterOptions): Router {
+  const { registry, clock, random, log } = options;
+  const table = new RouteTable();
+  const upstreams = new Upstreams({
+    connect: options.connect,
+    localBackends: options.localBackends ?? new Map(),
+  });
+  const room = new WaitingRoom<Forward>(options.waitingLimits ?? WAITING_LIMITS);
+  const metrics = routerMetrics(options.metrics, {
+    waitingCalls: () => room.calls,
+    waitingBytes: () => room.bytes,
+    knownNodes: () => upstreams.size,
+  });
+  const forwarder = new Forwarder({ table, upstreams, room, clock, random, metrics });
+  const readiness = new Readiness();
+  const changes = new Changes();
+  const health = new Health();
+  let isRetired = false;
+  const waitingFor = (): readonly string[] =>
+    isRetired ? ['the end: it is shutting down'] : readiness.waitingFor(table);
+  const tellHealth = (): void => {
+    const isServing = waitingFor().length === 0;
+    for (const service of ['', SERVICE]) health.set(service, isServing);
+  };
+  const sync = startTableSync({
+    registry,
+    table,
+    clock,
+    log,
+    onSynced() {
+      upstreams.follow(table.nodes());
+      forwarder.changed();
+      tellHealth();
+      changes.tell();
+    },
+  });
+  const own = clusterService({
+    table,
+    upstreams,
+    control: options.control,
+    version: options.version,
+    log,
+    isReady: () => waitingFor().length === 0,
+    nowMs: () => clock.nowMs(),
+    nextChange: (signal) => changes.next(signal),
+  });
+  const merged = mergeBackends([forwarding(forwarder), own, healthService(health, log)]);
+  return {
+    backend: withReflection(merged, readDescriptors(), log),
+    waitingFor,
+    retire() {
+      isRetired = true;
+      tellHealth();
+    },
+    stop() {
+      isRetired = true;
+      tellHealth();
+      sync.stop();
+      forwarder.stop(unavailable('router is shutting down'));
+      upstreams.close();
+    },
+  };
+}
+
+function forwarding(forwarder: Forwarder): Backend {
+  return {
+    methods: FORWARDED,
+    unary: (call) => forwarder.unary(call),
+    stream: (call) => call.fail(unknownMethod(call.path)),
+  };
+}
+
+/** Lets a handler wait for the next change of the table. */
+class Changes {
+  #next = Promise.withResolvers<void>();
+
+  tell(): void {
+    this.#next.resolve();
+    this.#next = Promise.withResolvers();
+  }
+
+  next(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    return Promise.race([this.#next.promise, aborted]);
+  }
+}

@@ -1,0 +1,139 @@
+import test from 'ava';
+import { VirtualClock } from '../common/clock.ts';
+import { createLog } from '../common/log.ts';
+import { unavailable } from '../common/status.ts';
+import { MemoryRegistry } from '../registry/memory.ts';
+import { NODE_TTL_MS, RESYNC_MS, type Registry } from '../registry/registry.ts';
+import { assign, copy, entry, node, until } from '../test/support/small-cluster.ts';
+import { RouteTable } from './route-table.ts';
+import { LOST_REGISTRY_GRACE_MS, SYNC_RETRY_MS, startTableSync } from './table-sync.ts';
+
+const log = createLog({ role: 'test', level: 'silent' });
+
+/** A registry that can be away, forget everything, or stop telling of changes. */
+function scene() {
+  const clock = new VirtualClock();
+  let registry: Registry = new MemoryRegistry(clock);
+  let isAway = false;
+  let isMute = false;
+  let failures = 0;
+  const listeners = new Set<Parameters<Registry['watch']>[0]>();
+  const proxy = new Proxy({} as Registry, {
+    get(_, name: keyof Registry) {
+      if (name === 'watch') {
+        return (listener: Parameters<Registry['watch']>[0]) => {
+          listeners.add(listener);
+          return () => listeners.delete(listener);
+        };
+      }
+      return async (...args: never[]) => {
+        if (isAway) {
+          failures++;
+          throw unavailable('registry is away');
+        }
+        return (registry[name] as (...all: never[]) => unknown)(...args);
+      };
+    },
+  });
+  const follow = (): void => {
+    registry.watch((change) => {
+      if (!isMute) for (const listener of listeners) listener(change);
+    });
+  };
+  follow();
+  const table = new RouteTable();
+  let synced = 0;
+  const onSynced = (): void => {
+    synced++;
+  };
+  const sync = startTableSync({ registry: proxy, table, clock, log, onSynced });
+  return {
+    clock,
+    table,
+    sync,
+    registry: () => registry,
+    setAway: (value: boolean) => {
+      isAway = value;
+    },
+    mute: () => {
+      isMute = true;
+    },
+    forget: () => {
+      registry = new MemoryRegistry(clock);
+      follow();
+    },
+    synced: () => synced,
+    failures: () => failures,
+    listeners,
+  };
+}
+
+const isReady = ({ table }: ReturnType<typeof scene>, model: string): boolean =>
+  table.isReady(model, undefined);
+
+test('what is told is read, and node expiry is followed', async (t) => {
+  const s = scene();
+  await assign(s.registry(), [entry('m', 1)]);
+  await s.registry().putNode(node('a'), [copy('m', 1)], NODE_TTL_MS);
+  await until('m is ready', () => isReady(s, 'm'));
+  s.clock.advance(NODE_TTL_MS);
+  await until('the node is gone', () => !isReady(s, 'm'));
+  s.sync.stop();
+  t.is(s.listeners.size, 0);
+});
+
+test('changes that were not told are found by looking', async (t) => {
+  const s = scene();
+  await until('first read', () => s.synced() > 0);
+  s.mute();
+  await assign(s.registry(), [entry('m', 1)]);
+  await s.registry().putNode(node('a'), [copy('m', 1)], RESYNC_MS * 2);
+  t.false(isReady(s, 'm'));
+  s.clock.advance(RESYNC_MS);
+  await until('m is ready', () => isReady(s, 'm'));
+  s.sync.stop();
+});
+
+test('while the registry is away, what it last said stays; then it is read again', async (t) => {
+  const s = scene();
+  await assign(s.registry(), [entry('m', 1)]);
+  await s.registry().putNode(node('a'), [copy('m', 1)], 1e9);
+  await until('m is ready', () => isReady(s, 'm'));
+  s.setAway(true);
+  await s.registry().putCopies('a', 'a-1', []);
+  await until('a failed read', () => s.failures() > 0);
+  const failures = s.failures();
+  await until('a second try that fails too', () => {
+    s.clock.advance(SYNC_RETRY_MS);
+    return s.failures() > failures;
+  });
+  t.true(isReady(s, 'm'));
+  s.setAway(false);
+  await until('the change is seen', () => {
+    s.clock.advance(SYNC_RETRY_MS);
+    return !isReady(s, 'm');
+  });
+  s.sync.stop();
+});
+
+test('a registry that forgot everything is not believed about nodes at first', async (t) => {
+  const s = scene();
+  await assign(s.registry(), [entry('m', 1)], 1);
+  await s.registry().putNode(node('a'), [copy('m', 1)], 1e9);
+  await s.registry().putNode(node('b'), [copy('m', 1)], 1e9);
+  await until('m is ready', () => isReady(s, 'm') && s.table.node('b') !== undefined);
+  s.forget();
+  await s.registry().putNode(node('a'), [copy('m', 1)], 1e9);
+  s.clock.advance(RESYNC_MS);
+  const before = s.synced();
+  await until('it was read', () => s.synced() > before);
+  t.truthy(s.table.node('b'), 'not told again yet, kept');
+  for (let passed = 0; passed <= LOST_REGISTRY_GRACE_MS; passed += SYNC_RETRY_MS) {
+    const last = s.synced();
+    s.clock.advance(SYNC_RETRY_MS);
+    await until('another read', () => s.synced() > last);
+  }
+  t.is(s.table.node('b'), undefined, 'had time enough');
+  t.true(isReady(s, 'm'), 'the assignment is kept until there is a newer one');
+  s.sync.stop();
+});

@@ -1,0 +1,191 @@
+// Keeps a route table in step with the registry: reads what changed when it is told of a change,
+// looks for itself now and then, and goes on with what it last knew while the registry is away or
+// empty.
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import { statusOf } from '../common/status.ts';
+import {
+  ASSIGNMENT_SHARDS,
+  type CopyRecord,
+  NODE_TTL_MS,
+  type NodeRecord,
+  REGISTRY_SCHEMA,
+  RESYNC_MS,
+  type Registry,
+  type RegistryChange,
+  type ShardRevision,
+} from '../registry/registry.ts';
+import type { RouteTable } from './route-table.ts';
+
+/** After a read that failed. */
+export const SYNC_RETRY_MS = 250;
+/** A registry that lost its memory is not believed about missing nodes for so long. */
+export const LOST_REGISTRY_GRACE_MS = NODE_TTL_MS + 1_000;
+
+export interface TableSyncOptions {
+  readonly registry: Registry;
+  readonly table: RouteTable;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** After each read that went well, whether or not something changed. */
+  onSynced(): void;
+}
+
+export interface TableSync {
+  stop(): void;
+}
+
+/** Whether the registry knows less than it did: it was restarted empty, or restored from old. */
+export function hasLostMemory(table: RouteTable, revisions: readonly ShardRevision[]): boolean {
+  const byIndex = new Map(revisions.map((one) => [one.index, one]));
+  for (let index = 0; index < ASSIGNMENT_SHARDS; index++) {
+    const held = table.shard(index);
+    if (held === undefined) continue;
+    const now = byIndex.get(index);
+    if (now === undefined || now.epoch < held.epoch) return true;
+    if (now.epoch === held.epoch && now.revision < held.revision) return true;
+  }
+  return false;
+}
+
+class Sync implements TableSync {
+  readonly #options: TableSyncOptions;
+  readonly #changedShards = new Set<number>();
+  #wantsAll = true;
+  #wantsNodes = false;
+  #isReading = false;
+  #isStopped = false;
+  #hasFailed = false;
+  /** Since when the registry has been without its memory. */
+  #lostSinceMs: number | undefined;
+  #stopTimer = (): void => {};
+  readonly #unwatch: () => void;
+
+  constructor(options: TableSyncOptions) {
+    this.#options = options;
+    this.#unwatch = options.registry.watch((change) => this.#hear(change));
+    void this.#read();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#unwatch();
+    this.#stopTimer();
+  }
+
+  #hear(change: RegistryChange): void {
+    if (change.kind === 'assignment') this.#changedShards.add(change.index);
+    else if (change.kind === 'nodes' || change.kind === 'copies') this.#wantsNodes = true;
+    else return;
+    if (!this.#hasFailed) void this.#read();
+  }
+
+  /** One read at a time; what changes meanwhile is read in the next round. */
+  async #read(): Promise<void> {
+    if (this.#isReading || this.#isStopped) return;
+    this.#isReading = true;
+    this.#stopTimer();
+    try {
+      while (this.#wantsAll || this.#wantsNodes || this.#changedShards.size > 0) {
+        await this.#round();
+        if (this.#isStopped) return;
+        this.#options.onSynced();
+      }
+      if (this.#hasFailed) this.#options.log.info('registry is back');
+      this.#hasFailed = false;
+      this.#lookAgainIn(this.#lostSinceMs === undefined ? RESYNC_MS : SYNC_RETRY_MS);
+    } catch (thrown) {
+      this.#fail(thrown);
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#isStopped) return;
+    if (!this.#hasFailed) {
+      const { message } = statusOf(thrown);
+      this.#options.log.warn({ reason: message }, 'registry is away: routing by what it last said');
+    }
+    this.#hasFailed = true;
+    this.#lookAgainIn(SYNC_RETRY_MS);
+  }
+
+  #lookAgainIn(delayMs: number): void {
+    this.#stopTimer = this.#options.clock.after(delayMs, () => {
+      this.#wantsAll = true;
+      void this.#read();
+    });
+  }
+
+  async #round(): Promise<void> {
+    const indices = [...this.#changedShards];
+    const [wantsAll, wantsNodes] = [this.#wantsAll, this.#wantsNodes];
+    this.#changedShards.clear();
+    this.#wantsAll = false;
+    this.#wantsNodes = false;
+    if (wantsAll) await this.#readShards(await this.#newerShards());
+    else if (indices.length > 0) await this.#readShards(indices);
+    if (wantsAll || wantsNodes) await this.#readNodes();
+  }
+
+  async #newerShards(): Promise<readonly number[]> {
+    const { table } = this.#options;
+    const revisions = await this.#revisions();
+    return revisions
+      .filter(({ index, epoch, revision }) => {
+        const held = table.shard(index);
+        return held === undefined || held.epoch !== epoch || held.revision !== revision;
+      })
+      .map(({ index }) => index);
+  }
+
+  /** Notices on the way whether the registry still has its memory. */
+  async #revisions(): Promise<readonly ShardRevision[]> {
+    const { registry, table, clock } = this.#options;
+    const revisions = await registry.shardRevisions();
+    if (!hasLostMemory(table, revisions)) this.#lostSinceMs = undefined;
+    else this.#lostSinceMs ??= clock.nowMs();
+    return revisions;
+  }
+
+  async #readShards(indices: readonly number[]): Promise<void> {
+    if (indices.length === 0) return;
+    const { registry, table, log } = this.#options;
+    const shards = await registry.shards(indices);
+    const known = shards.filter(({ schema }) => schema <= REGISTRY_SCHEMA);
+    if (known.length < shards.length) {
+      log.error('assignment of a newer release refused: update this router');
+    }
+    table.addShards(known);
+  }
+
+  async #readNodes(): Promise<void> {
+    const { registry, table, clock } = this.#options;
+    const nodes = (await registry.nodes()).filter(({ schema }) => schema <= REGISTRY_SCHEMA);
+    const copies = await registry.copies();
+    const told = new Set(nodes.map(({ id }) => id));
+    const missing = [...table.nodes()].filter(({ id }) => !told.has(id));
+    if (missing.length > 0) await this.#revisions();
+    const lostSinceMs = this.#lostSinceMs ?? Number.NEGATIVE_INFINITY;
+    if (clock.nowMs() - lostSinceMs >= LOST_REGISTRY_GRACE_MS) table.setNodes(nodes, copies);
+    else this.#setWithMissing(nodes, copies, missing);
+  }
+
+  /**
+   * Nodes that the registry has forgotten stay as they were until they had time to tell it again.
+   */
+  #setWithMissing(
+    nodes: readonly NodeRecord[],
+    copies: ReadonlyMap<string, readonly CopyRecord[]>,
+    missing: readonly NodeRecord[],
+  ): void {
+    const { table } = this.#options;
+    const kept = missing.map(({ id }) => [id, table.copies().get(id) ?? []] as const);
+    table.setNodes([...nodes, ...missing], new Map([...copies, ...kept]));
+  }
+}
+
+export function startTableSync(options: TableSyncOptions): TableSync {
+  return new Sync(options);
+}

@@ -1,0 +1,106 @@
+// The nodes as this router reaches them: a connection each, or the Backend of a node of this
+// process; how many calls are out there; and which are suspected dead since a connection was lost.
+
+import type { NodeRecord } from '../registry/registry.ts';
+import { type Backend, ConnectionLost } from '../transport/backend.ts';
+
+/** A node whose connection was lost gets no calls for so long; the registry's word comes later. */
+export const SUSPECT_MS = 1_000;
+
+export interface NodeConnection extends Backend {
+  close(): void;
+}
+
+export interface UpstreamOptions {
+  connect(address: string): NodeConnection;
+  /** Nodes of this process, by id: called without a network hop. */
+  readonly localBackends: ReadonlyMap<string, Backend>;
+}
+
+export class Upstream {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly address: string;
+  readonly backend: Backend;
+  outstanding = 0;
+  suspectUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #connection: NodeConnection | undefined;
+
+  constructor(node: NodeRecord, backend: Backend, connection: NodeConnection | undefined) {
+    this.id = node.id;
+    this.incarnation = node.incarnation;
+    this.address = node.address;
+    this.backend = backend;
+    this.#connection = connection;
+  }
+
+  close(): void {
+    this.#connection?.close();
+  }
+}
+
+export class Upstreams {
+  readonly #options: UpstreamOptions;
+  readonly #byId = new Map<string, Upstream>();
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+  }
+
+  /** Follows the live nodes: closes connections to those that left, opens the others when used. */
+  follow(nodes: Iterable<NodeRecord>): void {
+    const gone = new Set(this.#byId.keys());
+    for (const node of nodes) {
+      gone.delete(node.id);
+      const held = this.#byId.get(node.id);
+      if (held?.incarnation === node.incarnation && held.address === node.address) continue;
+      held?.close();
+      this.#byId.set(node.id, this.#open(node));
+    }
+    for (const id of gone) {
+      this.#byId.get(id)?.close();
+      this.#byId.delete(id);
+    }
+  }
+
+  /** Those of the ids that may be tried now. */
+  usable(ids: Iterable<string>, nowMs: number, tried: ReadonlySet<string>): readonly Upstream[] {
+    const found: Upstream[] = [];
+    for (const id of ids) {
+      const upstream = this.#byId.get(id);
+      if (upstream === undefined || tried.has(id) || nowMs < upstream.suspectUntilMs) continue;
+      found.push(upstream);
+    }
+    return found;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** When the next suspicion ends; Infinity: nobody is suspected. */
+  nextTrustMs(nowMs: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { suspectUntilMs } of this.#byId.values()) {
+      if (suspectUntilMs > nowMs) next = Math.min(next, suspectUntilMs);
+    }
+    return next;
+  }
+
+  close(): void {
+    for (const upstream of this.#byId.values()) upstream.close();
+    this.#byId.clear();
+  }
+
+  #open(node: NodeRecord): Upstream {
+    const local = this.#options.localBackends.get(node.id);
+    if (local !== undefined) return new Upstream(node, local, undefined);
+    const connection = this.#options.connect(node.address);
+    return new Upstream(node, connection, connection);
+  }
+}
+
+/** Marks the node when the error says that it was lost. */
+export function suspect(upstream: Upstream, error: Error, nowMs: number): void {
+  if (error instanceof ConnectionLost) upstream.suspectUntilMs = nowMs + SUSPECT_MS;
+}

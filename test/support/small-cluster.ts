@@ -1,0 +1,90 @@
+// What router tests put into a registry: nodes with copies, and an assignment as a leader writes
+// it.
+import {
+  ASSIGNMENT_SHARDS,
+  type AssignmentEntry,
+  type AssignmentShard,
+  type CopyRecord,
+  type CopyState,
+  type NodeRecord,
+  REGISTRY_SCHEMA,
+  type Registry,
+} from '../../registry/registry.ts';
+
+export const MANIFEST = 'a'.repeat(64);
+
+export function node(id: string, more: Partial<NodeRecord> = {}): NodeRecord {
+  return {
+    schema: REGISTRY_SCHEMA,
+    id,
+    incarnation: `${id}-1`,
+    address: `${id}:1`,
+    state: 'SERVING',
+    zone: '',
+    memoryLimitBytes: 0,
+    ...more,
+  };
+}
+
+export function copy(
+  model: string,
+  version: number,
+  state: CopyState = 'READY',
+  more: Partial<CopyRecord> = {},
+): CopyRecord {
+  const reason = state === 'FAILED' ? 'corrupt file' : '';
+  return { model, version, manifestSha256: MANIFEST, state, reason, memoryBytes: 1, ...more };
+}
+
+export function entry(
+  model: string,
+  version: number,
+  more: Partial<AssignmentEntry> = {},
+): AssignmentEntry {
+  return {
+    model,
+    version,
+    manifestSha256: MANIFEST,
+    nodes: [],
+    weight: 1,
+    isIdempotent: true,
+    ...more,
+  };
+}
+
+/** All shards, all entries in the first: where an entry lies does not matter to readers. */
+export function plan(
+  entries: readonly AssignmentEntry[],
+  revision = 1,
+  epoch = 1,
+): readonly AssignmentShard[] {
+  return Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => ({
+    schema: REGISTRY_SCHEMA,
+    index,
+    epoch,
+    revision,
+    entries: index === 0 ? entries : [],
+  }));
+}
+
+export async function assign(
+  registry: Registry,
+  entries: readonly AssignmentEntry[],
+  revision = 1,
+): Promise<void> {
+  const [first, ...rest] = plan(entries, revision);
+  if (first !== undefined) await registry.putShard(first);
+  if (revision === 1) for (const shard of rest) await registry.putShard(shard);
+}
+
+/** Lets pending work of this process go on until the condition holds. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
+  for (let turn = 0; turn < 100_000; turn++) {
+    if (await condition()) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  throw new Error(`never happened: ${what}`);
+}
