@@ -126,7 +126,7 @@ async function isThere(
   return true;
 }
 
-/** Where a model got a new version, the others that its version_policy asks for, by their number. */
+/** Where a model got a new version: the others that its version_policy asks for, by number. */
 async function loadOthers(
   { catalog, dateMs }: ModelImportOptions,
   versions: readonly RepositoryVersion[],

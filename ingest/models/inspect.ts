@@ -203,8 +203,8 @@ class Trial {
         dims.length === shape.length && shape.every((dim, at) => dim < 0 || dim === dims[at]);
       if (fits) continue;
       throw invalidArgument(
-        `output '${name}' is declared as [${shape.join(',')}], but a run gave [${dims.join(',')}]: ` +
-          'export the model with the right shape, or an open one',
+        `output '${name}' is declared as [${shape.join(',')}], but a run gave ` +
+          `[${dims.join(',')}]: export the model with the right shape, or an open one`,
       );
     }
   }

@@ -1,11 +1,12 @@
-// A model's files out of the blob store into a folder of their own, each checked against its hash on
-// the way, so that a runtime can open them.
+// A model's files out of the blob store into a folder of their own, each checked against its hash
+// on the way, so that a runtime can open them.
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { BlobReader } from '../../stores/blobs/blobs.ts';
 import { verified } from '../../stores/blobs/verified.ts';
+import { diskError } from '../../stores/disk-error.ts';
 
 export interface PlacedFile {
   /** Inside the folder. */
@@ -13,7 +14,10 @@ export interface PlacedFile {
   readonly sha256: string;
 }
 
-/** @throws DATA_LOSS when a blob is damaged, NOT_FOUND when it is gone, as the signal says. */
+/**
+ * @throws DATA_LOSS when a blob is damaged, NOT_FOUND when it is gone, RESOURCE_EXHAUSTED on a full
+ * disk, what the signal was aborted with.
+ */
 export async function materialise(
   blobs: BlobReader,
   files: readonly PlacedFile[],
@@ -22,7 +26,13 @@ export async function materialise(
 ): Promise<void> {
   for (const { path, sha256 } of files) {
     const target = join(dir, path);
-    await mkdir(dirname(target), { recursive: true });
-    await pipeline(verified(blobs, sha256), createWriteStream(target, { flags: 'wx' }), { signal });
+    try {
+      await mkdir(dirname(target), { recursive: true });
+      const file = createWriteStream(target, { flags: 'wx' });
+      await pipeline(verified(blobs, sha256), file, { signal });
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw diskError(thrown, `write '${path}' of a model`, dir);
+    }
   }
 }

@@ -1,5 +1,5 @@
-// A file of a model before anybody knows what it is: recognition looks at a few bytes of it, wherever
-// it lies.
+// A file of a model before anybody knows what it is: recognition looks at a few bytes of it,
+// wherever it lies.
 import { posix } from 'node:path';
 import { invalidArgument } from '../../common/status.ts';
 import { isInnerPath, MAX_MANIFEST_FILES } from '../../model/manifest.ts';
@@ -14,7 +14,7 @@ export interface ModelFile {
 
 export const CONFIG_FILE = 'config.pbtxt';
 
-/** @throws INVALID_ARGUMENT for paths that leave the folder, repeat, or are both file and folder. */
+/** @throws INVALID_ARGUMENT for paths that leave the folder, repeat, or are file and folder. */
 export function checkPaths(paths: readonly string[]): void {
   if (paths.length > MAX_MANIFEST_FILES) {
     throw invalidArgument(`a model has at most ${MAX_MANIFEST_FILES} files, not ${paths.length}`);
@@ -23,8 +23,8 @@ export function checkPaths(paths: readonly string[]): void {
   for (const path of paths) {
     if (!isInnerPath(path)) {
       throw invalidArgument(
-        `path ${JSON.stringify(path.slice(0, 128))} is not allowed: it must be a plain path inside ` +
-          "the model's folder",
+        `path ${JSON.stringify(path.slice(0, 128))} is not allowed: it must be a plain path ` +
+          "inside the model's folder",
       );
     }
     if (files.has(path)) throw invalidArgument(`file '${path}' is given twice`);

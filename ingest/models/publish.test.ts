@@ -13,6 +13,7 @@ import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
 import { externalDataModel } from '../../test/support/external-onnx.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
+import { inspectModel } from './inspect.ts';
 import { importModel, type ModelImportOptions, modelImporter } from './publish.ts';
 
 interface Place {
@@ -31,7 +32,9 @@ test.beforeEach(async (t) => {
   const catalog = new Catalog(new MemoryDocuments());
   const blobs = await openDirectoryBlobs(join(dir, 'blobs'));
   const log = createLog({ role: 'test', level: 'silent' });
-  const options = { catalog, blobs, tempDir, dateMs: () => 1_000, log };
+  const dateMs = () => 1_000;
+  // Without a child of its own for each: verify.test.ts has those.
+  const options = { catalog, blobs, tempDir, dateMs, log, verify: inspectModel };
   t.context = { dir, catalog, blobs, options };
 });
 test.afterEach.always(async ({ context }) => {
@@ -72,7 +75,8 @@ function run() {
 }
 
 test('uploaded files become a version with a manifest, which serves', async (t) => {
-  const { options, catalog, blobs } = t.context;
+  const { catalog, blobs } = t.context;
+  const { verify: _, ...options } = t.context.options;
   const weights = new Uint8Array(8);
   const spec = await upload(t.context, {
     'config.pbtxt':

@@ -1,7 +1,7 @@
 // From uploaded files to a version in the catalog: recognise, verify, write the manifest, publish.
 // Nothing is visible before the last step, and what was served before goes on being served when one
 // of them fails.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { ImportModelSpec, VersionDoc } from '../../catalog/documents.ts';
@@ -21,11 +21,12 @@ import {
   type Manifest,
 } from '../../model/manifest.ts';
 import type { BlobReader, BlobStore } from '../../stores/blobs/blobs.ts';
+import { diskError } from '../../stores/disk-error.ts';
 import type { Inspection } from './inspect.ts';
 import { materialise } from './materialise.ts';
 import { CONFIG_FILE, checkPaths, type ModelFile, placeFiles } from './model-file.ts';
 import { recogniseModel } from './recognise.ts';
-import { verifyModel } from './verify.ts';
+import { type VerifyOptions, verifyModel } from './verify.ts';
 
 /** Longer text of config.pbtxt: INVALID_ARGUMENT. It becomes part of the manifest. */
 export const MAX_CONFIG_BYTES = 256 * 1024;
@@ -33,10 +34,15 @@ export const MAX_CONFIG_BYTES = 256 * 1024;
 export interface ModelImportOptions {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
-  /** Where folders for verification are made; each is removed again. */
+  /**
+   * Where folders for verification are made; each is removed again. What a crash leaves there (its
+   * name starts with 'model-') is for the process that owns the folder to remove at its start.
+   */
   readonly tempDir: string;
   readonly dateMs: () => number;
   readonly log: Log;
+  /** Default verifyModel: in a child process. */
+  readonly verify?: (options: VerifyOptions) => Promise<Inspection>;
   readonly verifyTimeoutMs?: number;
 }
 
@@ -135,16 +141,16 @@ interface Placed {
 }
 
 async function inspect(
-  { blobs, tempDir, verifyTimeoutMs, log }: ModelImportOptions,
+  { blobs, tempDir, verify = verifyModel, verifyTimeoutMs, log }: ModelImportOptions,
   { spec, placed, filename, configPbtxt }: Placed & { filename: string; configPbtxt: string },
   run: ImportRun,
 ): Promise<Inspection> {
-  const dir = await mkdtemp(join(tempDir, 'model-'));
+  const dir = await makeFolder(tempDir);
   try {
     run.progress(0.1, 'fetching');
     await materialise(blobs, placed, dir, run.signal);
     run.progress(0.5, 'verifying');
-    const inspection = await verifyModel({
+    const inspection = await verify({
       model: spec.model,
       modelPath: join(dir, filename),
       configPbtxt,
@@ -156,6 +162,15 @@ async function inspect(
     return inspection;
   } finally {
     await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function makeFolder(tempDir: string): Promise<string> {
+  try {
+    await mkdir(tempDir, { recursive: true });
+    return await mkdtemp(join(tempDir, 'model-'));
+  } catch (thrown) {
+    throw diskError(thrown, 'make a folder for a model', tempDir);
   }
 }
 

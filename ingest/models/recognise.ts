@@ -52,8 +52,8 @@ export async function recogniseModel(
   if (path !== undefined) return path;
   if (onnx.length === 0) throw unknown(modelFiles);
   throw invalidArgument(
-    `there are ${onnx.length} ONNX models (${list(onnx)}): give one, or name it in config.pbtxt as ` +
-      'default_model_filename',
+    `there are ${onnx.length} ONNX models (${list(onnx)}): give one, or name it in config.pbtxt ` +
+      'as default_model_filename',
   );
 }
 
@@ -120,8 +120,8 @@ export function startsWith(head: Uint8Array, text: string): boolean {
 }
 
 /**
- * Whether bytes start as writers of ONNX start: ir_version (field 1, a small number), then fields of
- * ModelProto up to its graph (field 7). Other protobuf files have other fields there.
+ * Whether bytes start as writers of ONNX start: ir_version (field 1, a small number), then fields
+ * of ModelProto up to its graph (field 7). Other protobuf files have other fields there.
  */
 export function looksLikeOnnx(head: Uint8Array): boolean {
   const [tag, version = 0] = head;
@@ -132,7 +132,8 @@ export function looksLikeOnnx(head: Uint8Array): boolean {
     if (field === 7) return wireType === 2;
     const length = varint(head, at + 1);
     if (length === undefined) return false;
-    // model_version is a number; producer, domain, documentation, opsets and metadata have a length.
+    // model_version is a number; producer, domain, documentation, opsets and metadata have a
+    // length.
     if (field === 5 && wireType === 0) at = length.end;
     else if ([2, 3, 4, 6, 8, 14].includes(field) && wireType === 2) at = length.end + length.value;
     else return false;

@@ -10,6 +10,7 @@ import { MemoryDocuments } from '../../stores/documents/memory.ts';
 import { externalDataModel } from '../../test/support/external-onnx.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
 import { importRepository } from './import-repository.ts';
+import { inspectModel } from './inspect.ts';
 import { readRepository } from './repository.ts';
 
 /** A folder; `root`, in it, is the repository. */
@@ -116,7 +117,8 @@ test('imported once, found again, and never changed in place', async (t) => {
   const catalog = new Catalog(new MemoryDocuments());
   const blobs = await openDirectoryBlobs(join(dir, 'blobs'));
   const log = createLog({ role: 'test', level: 'silent' });
-  const options = { catalog, blobs, tempDir: dir, dateMs: () => 1_000, log };
+  const dateMs = () => 1_000;
+  const options = { catalog, blobs, tempDir: dir, dateMs, log, verify: inspectModel };
   const { signal } = new AbortController();
   const policy = 'version_policy { all {} }';
   await put(root, {

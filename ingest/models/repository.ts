@@ -1,6 +1,6 @@
-// A model repository as Triton lays it out: NAME/config.pbtxt (optional), NAME/VERSION/model.onnx and
-// whatever lies beside it. Reads the folders into what is to be imported; each model or version that
-// can't be is refused with its reason, and the others go on.
+// A model repository as Triton lays it out: NAME/config.pbtxt (optional), NAME/VERSION/model.onnx
+// and whatever lies beside it. Reads the folders into what is to be imported; each model or version
+// that can't be is refused with its reason, and the others go on.
 import type { Dirent } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
@@ -121,7 +121,7 @@ async function readConfig(root: string, path: string): Promise<ModelConfig> {
   return parseConfig(await readFile(file.source, 'utf8'));
 }
 
-/** What lies beside the versions and belongs to each: config.pbtxt, and the label files it names. */
+/** What lies beside the versions and belongs to each: config.pbtxt, the label files it names. */
 async function sharedFiles(
   root: string,
   dir: string,

@@ -1,5 +1,5 @@
-// The child process of verify.ts: is sent one model to inspect, sends back what it found. The parent
-// ends it.
+// The child process of verify.ts: is sent one model to inspect, sends back what it found. The
+// parent ends it.
 import { Worker } from 'node:worker_threads';
 import { Code, type StatusError, statusOf } from '../../common/status.ts';
 import { type Inspection, type InspectRequest, inspectModel } from './inspect.ts';

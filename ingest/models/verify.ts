@@ -1,5 +1,5 @@
-// Checks a model in a child process: whatever the file does there (crash, hang, take all memory), only
-// the child ends, and the reason comes back as an error.
+// Checks a model in a child process: whatever the file does there (crash, hang, take all memory),
+// only the child ends, and the reason comes back as an error.
 import { type ChildProcess, fork } from 'node:child_process';
 import { invalidArgument, StatusError } from '../../common/status.ts';
 import type { Inspection, InspectRequest } from './inspect.ts';

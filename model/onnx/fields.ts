@@ -4,8 +4,12 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { invalidArgument, type StatusError } from '../../common/status.ts';
 
-/** Fields of one file, all messages together. More: INVALID_ARGUMENT (seconds of work by then). */
+/**
+ * Fields of one file, all messages together, a nested message counting as MESSAGE_FIELDS. More:
+ * INVALID_ARGUMENT (seconds of work by then). Forests of some ten million nodes come near it.
+ */
 export const MAX_FIELDS = 100_000_000;
+const MESSAGE_FIELDS = 10;
 /** Longest string that is kept (a name). Longer: INVALID_ARGUMENT. */
 export const MAX_STRING_BYTES = 65_536;
 
@@ -52,6 +56,7 @@ export class Fields {
   message(name: string): Fields {
     this.#expect(WireType.LengthDelimited, 'a message');
     const path = this.path === '' ? name : `${this.path}.${name}`;
+    this.#budget.left -= MESSAGE_FIELDS - 1;
     return new Fields(
       this.#guard(() => this.#reader.bytes()),
       path,

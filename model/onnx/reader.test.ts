@@ -3,6 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Code, StatusError } from '../../common/status.ts';
 import type { Datatype } from '../../common/tensor.ts';
+import { Fields } from './fields.ts';
 import { floats, GraphBuilder, int64s } from './graph.ts';
 import { MAX_GRAPH_DEPTH, readOnnx } from './reader.ts';
 
@@ -202,6 +203,19 @@ test('what is no model is refused with its reason', (t) => {
     const error = t.throws(() => readOnnx(bytes), { instanceOf: StatusError, message });
     t.is(error.code, Code.INVALID_ARGUMENT);
   }
+});
+
+test('the work that a file can ask for is bounded', (t) => {
+  const bytes = message([5, message()], [5, message()]);
+  const count = (left: number) => {
+    const fields = new Fields(bytes, '', { left });
+    for (let seen = 0; ; seen++) {
+      if (!fields.next()) return seen;
+      fields.message('child');
+    }
+  };
+  t.is(count(20), 2);
+  t.throws(() => count(10), { instanceOf: StatusError, message: /more than 100000000 fields/ });
 });
 
 function onlyStatusErrors(bytes: Uint8Array): boolean {
