@@ -259,7 +259,7 @@ test('a worker whose lease ran out while it slept changes nothing when it wakes'
   await world.pass(JOB_LEASE_MS + JOB_LOOK_MS);
   t.is(winning.runs.length, 1);
   lost.run(t, 0).context.progress(0.9, 'almost');
-  asleep.advance(JOB_RENEW_MS);
+  asleep.advance(PROGRESS_WRITE_MS);
   await world.settle();
   t.true(lost.run(t, 0).context.signal.aborted);
   winning.run(t, 0).end.resolve(RESULT);

@@ -134,7 +134,7 @@ function advance(job: JobDoc, claims: JobClaim[], leased: boolean, step: Step, n
   switch (step.kind) {
     case 'claim': {
       if (leased || hasEnded(job)) return { job, leased };
-      const next = claimJob(job, `w${now}`, now);
+      const next = claimJob(job, `w${now % 2}`, now);
       if (next.state === 'RUNNING') claims.unshift(claimOf(next));
       return { job: next, leased: next.state === 'RUNNING' };
     }

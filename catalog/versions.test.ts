@@ -107,23 +107,53 @@ test('the serving version can not be deleted, others can, by etag too', async (t
   t.deepEqual((await catalog.require('model', 'm')).doc.loadedVersions, [1]);
 });
 
-test('a version deleted and promoted at once is one or the other, never served and gone', async (t) => {
-  for (let round = 0; round < 20; round += 1) {
-    const catalog = newCatalog();
+/** A store in which something else happens just before a certain write. */
+class Interrupted extends MemoryDocuments {
+  before:
+    | { readonly verb: 'put' | 'remove'; readonly kind: string; run(): Promise<unknown> }
+    | undefined;
+
+  override async put(kind: string, key: string, body: unknown, expected: number): Promise<number> {
+    await this.#interrupt('put', kind);
+    return await super.put(kind, key, body, expected);
+  }
+
+  override async remove(kind: string, key: string, expected: number): Promise<void> {
+    await this.#interrupt('remove', kind);
+    await super.remove(kind, key, expected);
+  }
+
+  async #interrupt(verb: string, kind: string): Promise<void> {
+    const { before } = this;
+    if (before === undefined || before.verb !== verb || before.kind !== kind) return;
+    this.before = undefined;
+    await before.run();
+  }
+}
+
+for (const [verb, kind] of [
+  ['put', 'version'],
+  ['put', 'model'],
+  ['remove', 'version'],
+] as const) {
+  test(`a promotion before the ${verb} of the ${kind} in a deletion: no version served and gone`, async (t) => {
+    const store = new Interrupted();
+    const catalog = new Catalog(store);
     await publish(catalog, true);
     await publish(catalog, false);
-    const wait = async (turns: number): Promise<void> => {
-      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    let outcomes: PromiseSettledResult<unknown>[] = [];
+    const run = async (): Promise<void> => {
+      outcomes = await Promise.allSettled([promoteVersion(catalog, 'm', 2, 3)]);
     };
-    await Promise.allSettled([
-      wait(round % 5).then(() => deleteVersion(catalog, 'm', 2, undefined, 3)),
-      wait(round / 5).then(() => promoteVersion(catalog, 'm', 2, 3)),
-    ]);
+    store.before = { verb, kind, run };
+    const deletion = await Promise.allSettled([deleteVersion(catalog, 'm', 2, undefined, 3)]);
+    const done = [...outcomes, ...deletion].filter(({ status }) => status === 'fulfilled');
+    t.is(done.length, 1);
     const { servingVersion } = (await catalog.require('model', 'm')).doc;
     const served = await catalog.require('version', versionKey('m', servingVersion));
     t.is(served.doc.state, 'READY');
-  }
-});
+  });
+}
 
 test('a model with versions is deleted only by force, and then whole', async (t) => {
   const catalog = newCatalog();

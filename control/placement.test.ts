@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import test from 'ava';
 import fc from 'fast-check';
 import { type Demand, LOAD_BOUND, type Placement, type PlacementNode, place } from './placement.ts';
@@ -63,15 +64,16 @@ test('every demand gets its copies, on distinct live nodes, the same each time',
   fc.assert(
     fc.property(arbitraryDemands, arbitraryNodes, (demands, nodes) => {
       const placement = run(demands, nodes);
-      for (const { key, copies } of demands) {
+      const live = new Set(nodes.map(({ id }) => id));
+      const wrong = demands.filter(({ key, copies }) => {
         const found = placement.get(key) ?? [];
-        t.is(found.length, Math.min(copies, nodes.length));
-        t.is(new Set(found).size, found.length);
-        t.true(found.every((id) => nodes.some((one) => one.id === id)));
-      }
-      t.deepEqual(run([...demands].reverse(), [...nodes].reverse()), new Map(placement));
+        const isWhole = found.length === Math.min(copies, nodes.length);
+        return !isWhole || new Set(found).size < found.length || !found.every((id) => live.has(id));
+      });
+      t.deepEqual(wrong, []);
+      t.true(isDeepStrictEqual(run([...demands].reverse(), [...nodes].reverse()), placement));
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
 
@@ -84,7 +86,7 @@ test('no node bears more than the bound, or the mean and one model where that is
       const most = Math.max(...loads(single, nodes, run(single, nodes)));
       t.true(most <= Math.max(LOAD_BOUND * mean, mean + Math.max(0, ...costs)));
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
@@ -100,10 +102,10 @@ test('planning again on what was planned moves nothing, through joins and leaves
         const nodes = [...live].sort().map((one) => node(one));
         const placement = run(known, nodes);
         known = held(demands, placement);
-        t.deepEqual(run(known, nodes), placement);
+        t.true(isDeepStrictEqual(run(known, nodes), placement));
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
 

@@ -1,9 +1,8 @@
 // The consistent-hash ring: for each model, the nodes in the order in which they are its candidates.
 // When a node comes or goes, only the models that it was a candidate of see another order.
 import HashRing from 'hashring';
-import { LRUCache } from 'lru-cache';
 
-/** Models whose candidates a ring remembers; beyond it the least recently used are worked out again. */
+/** Models whose candidates a ring remembers; beyond it all are forgotten and worked out again. */
 const MAX_REMEMBERED_MODELS = 100_000;
 /** Candidates worked out for a model; a plan that finds no room on these looks at every node. */
 export const RING_CANDIDATES = 8;
@@ -26,7 +25,7 @@ export function createRing(nodeIds: readonly string[]): Ring {
   const ring = new HashRing(
     Object.fromEntries(sorted.map((id) => [id, { vnodes: VIRTUAL_NODES }])),
   );
-  const remembered = new LRUCache<string, readonly string[]>({ max: MAX_REMEMBERED_MODELS });
+  const remembered = new Map<string, readonly string[]>();
   const count = Math.min(RING_CANDIDATES, sorted.length);
   return {
     nodeIds: sorted,
@@ -35,6 +34,7 @@ export function createRing(nodeIds: readonly string[]): Ring {
       const known = remembered.get(model);
       if (known !== undefined) return known;
       const found = ring.range(model, count);
+      if (remembered.size >= MAX_REMEMBERED_MODELS) remembered.clear();
       remembered.set(model, found);
       return found;
     },

@@ -1,0 +1,180 @@
+import test from 'ava';
+import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
+import { newModel } from '../catalog/models.ts';
+import type { AssignmentEntry, CopyRecord, NodeRecord } from '../registry/registry.ts';
+import { REGISTRY_SCHEMA } from '../registry/registry.ts';
+import { isServing, lostShare, type PlanInput, type PlannedModel, plan } from './plan.ts';
+import { createRing } from './ring.ts';
+
+const hashOf = (version: number): string => String(version).padStart(64, '0');
+
+const node = (id: string, state: NodeRecord['state'] = 'SERVING'): NodeRecord => ({
+  schema: REGISTRY_SCHEMA,
+  id,
+  incarnation: '1',
+  address: '127.0.0.1:1',
+  state,
+  zone: '',
+  memoryLimitBytes: 0,
+});
+
+const version = (number: number, given: Partial<VersionDoc> = {}): VersionDoc => ({
+  schema: 1,
+  model: 'm',
+  version: number,
+  state: 'READY',
+  reason: '',
+  manifestSha256: hashOf(number),
+  platform: 'onnxruntime_onnx',
+  inputs: [],
+  outputs: [],
+  sizeBytes: 1_000,
+  metrics: {},
+  labels: {},
+  source: 'upload',
+  createdMs: 0,
+  ...given,
+});
+
+const model = (given: Partial<ModelDoc>, ...versions: VersionDoc[]): PlannedModel => ({
+  model: { ...newModel('m', 0), ...given },
+  versions,
+});
+
+const copy = (number: number, state: CopyRecord['state'] = 'READY'): CopyRecord => ({
+  model: 'm',
+  version: number,
+  manifestSha256: hashOf(number),
+  state,
+  reason: '',
+  memoryBytes: 0,
+});
+
+function run(given: Partial<PlanInput>): readonly AssignmentEntry[] {
+  const nodes = given.nodes ?? [node('a'), node('b')];
+  const ring = createRing(nodes.filter(isServing).map(({ id }) => id));
+  return plan({ models: [], copies: new Map(), previous: [], ring, ...given, nodes });
+}
+
+const brief = (entries: readonly AssignmentEntry[]) =>
+  entries.map(({ version, nodes, weight }) => [version, nodes.join(), weight]);
+
+const [home = '', next = ''] = createRing(['a', 'b']).candidates('m');
+
+test('the serving version gets the weight, others are reachable by number', (t) => {
+  const models = [model({ servingVersion: 2, loadedVersions: [1, 2] }, version(2), version(1))];
+  const entries = run({ models });
+  t.deepEqual(
+    entries.map(({ version, weight }) => [version, weight]),
+    [
+      [1, 0],
+      [2, 1],
+    ],
+  );
+  t.like(entries[1], { model: 'm', manifestSha256: hashOf(2), isIdempotent: true });
+  t.true(entries.every(({ nodes }) => nodes.length === 1));
+});
+
+test('an unloaded model is known but placed nowhere, without weight', (t) => {
+  const models = [model({ servingVersion: 1, loadedVersions: [] }, version(1))];
+  t.deepEqual(brief(run({ models })), [[1, '', 0]]);
+});
+
+test('a loaded model without any node is known and keeps its weight', (t) => {
+  const models = [model({ servingVersion: 1, loadedVersions: [1] }, version(1))];
+  t.deepEqual(brief(run({ models, nodes: [] })), [[1, '', 1]]);
+});
+
+test('a version in quarantine is placed nowhere', (t) => {
+  const bad = version(1, { state: 'QUARANTINED' });
+  t.deepEqual(brief(run({ models: [model({ servingVersion: 1, loadedVersions: [1] }, bad)] })), [
+    [1, '', 0],
+  ]);
+});
+
+test("a dead node's model goes to its next candidate, a draining one gives its own away", (t) => {
+  const models = [model({ servingVersion: 1, loadedVersions: [1] }, version(1))];
+  const previous = run({ models });
+  t.deepEqual(brief(previous), [[1, home, 1]]);
+  const copies = new Map([[home, [copy(1)]]]);
+  t.deepEqual(brief(run({ models, previous, nodes: [node(next)] })), [[1, next, 1]]);
+  const nodes = [node(home, 'DRAINING'), node(next)];
+  t.deepEqual(brief(run({ models, previous, copies, nodes })), [[1, next, 1]]);
+});
+
+test('the version that served keeps the weight until the promoted one is ready', (t) => {
+  const before = model({ servingVersion: 1, loadedVersions: [1] }, version(1));
+  const first = run({ models: [before] });
+  const models = [model({ servingVersion: 2, loadedVersions: [2] }, version(1), version(2))];
+  const loading = new Map([[home, [copy(1), copy(2, 'LOADING')]]]);
+  const second = run({ models, previous: first, copies: loading });
+  t.deepEqual(
+    second.map(({ version, weight }) => [version, weight]),
+    [
+      [1, 1],
+      [2, 0],
+    ],
+  );
+  const failed = new Map([[home, [copy(1), copy(2, 'FAILED')]]]);
+  t.deepEqual(run({ models, previous: second, copies: failed }), second);
+  const target = second[1]?.nodes[0] ?? '';
+  const ready = new Map([[target, [copy(1), copy(2)]]]);
+  const third = run({ models, previous: second, copies: ready });
+  t.deepEqual(brief(third), [[2, target, 1]]);
+});
+
+test('a version that served but has no ready copy hands over at once', (t) => {
+  const first = run({ models: [model({ servingVersion: 1, loadedVersions: [1] }, version(1))] });
+  const models = [model({ servingVersion: 2, loadedVersions: [2] }, version(1), version(2))];
+  t.deepEqual(
+    run({ models, previous: first }).map((entry) => [entry.version, entry.weight]),
+    [[2, 1]],
+  );
+});
+
+test('a copy that moves stays on the old node until the new one is ready', (t) => {
+  const others = Array.from({ length: 3 }, (_, at): PlannedModel => {
+    const name = `other-${at}`;
+    return {
+      model: { ...newModel(name, 0), servingVersion: 1, loadedVersions: [1] },
+      versions: [version(1, { model: name })],
+    };
+  });
+  const models = [model({ servingVersion: 1, loadedVersions: [1] }, version(1)), ...others];
+  const alone = run({ models, nodes: [node('a')] });
+  t.true(alone.every(({ nodes }) => nodes.join() === 'a'));
+  const copyOf = (entry: AssignmentEntry): CopyRecord => ({ ...copy(1), model: entry.model });
+  const copies = new Map([['a', alone.map(copyOf)]]);
+  const joined = run({ models, previous: alone, copies });
+  const moving = joined.filter(({ nodes }) => nodes[0] === 'b');
+  t.is(moving.length, 2);
+  t.true(moving.every(({ nodes }) => nodes.join() === 'b,a'));
+  t.deepEqual(run({ models, previous: joined, copies }), joined);
+  copies.set('b', moving.map(copyOf));
+  const done = run({ models, previous: joined, copies });
+  t.deepEqual(done.filter(({ nodes }) => nodes.join() === 'b').length, 2);
+});
+
+test('copies follow the policy, within the nodes there are', (t) => {
+  const policy = { ...newModel('m', 0).policy, minCopies: 5, maxCopies: 5 };
+  const models = [model({ servingVersion: 1, loadedVersions: [1], policy }, version(1))];
+  t.deepEqual(brief(run({ models })), [[1, `${home},${next}`, 1]]);
+});
+
+test('a version made again with other content is not taken for the one before', (t) => {
+  const first = run({ models: [model({ servingVersion: 1, loadedVersions: [1] }, version(1))] });
+  const other = version(1, { manifestSha256: hashOf(99) });
+  const models = [model({ servingVersion: 1, loadedVersions: [1] }, other)];
+  const copies = new Map([[home, [copy(1)]]]);
+  const entries = run({ models, previous: first, copies });
+  t.deepEqual(
+    entries.map(({ manifestSha256 }) => manifestSha256),
+    [hashOf(99)],
+  );
+});
+
+test('the share of copies that lost their node', (t) => {
+  const entry = { ...run({ models: [] })[0], nodes: ['a', 'b'] } as AssignmentEntry;
+  t.is(lostShare([entry, entry], [{ id: 'a' }]), 0.5);
+  t.is(lostShare([], []), 0);
+});
