@@ -15,6 +15,10 @@ function states(versions: Versions): readonly string[] {
   return versions.statuses().map(({ model, version, state }) => `${model}/${version} ${state}`);
 }
 
+function copyOf({ model, version, manifestSha256 }: Wanted): Copy {
+  return { model, version, manifestSha256 };
+}
+
 const one = want('digits', 1);
 const two = want('digits', 2);
 const RETRY = { reason: 'no network', outlook: 'retry' } as const;
@@ -54,6 +58,20 @@ test('a canary that is READY is no replacement for the version that has the call
   ]);
   t.deepEqual(versions.loaded(canary, 10, 0), []);
   t.deepEqual(told(versions.loaded(two, 10, 0)), ['unload digits/1']);
+});
+
+test('another content of a version takes its place when it is READY, not before', (t) => {
+  const versions = new Versions();
+  const changed = want('digits', 1, 1, 'changed');
+  versions.want([one, two], 0);
+  versions.loaded(one, 10, 0);
+  versions.loaded(two, 10, 0);
+  t.deepEqual(told(versions.want([changed, two], 1)), ['load digits/1']);
+  t.deepEqual(versions.loadFailed(changed, FINAL, 2), []);
+  t.deepEqual(states(versions), ['digits/1 READY', 'digits/2 READY', 'digits/1 FAILED']);
+  const again = want('digits', 1, 1, 'again');
+  t.deepEqual(told(versions.want([again, two], 3)), ['load digits/1']);
+  t.deepEqual(versions.loaded(again, 10, 4), [{ kind: 'unload', copy: copyOf(one) }]);
 });
 
 test('a model that nobody wants is unloaded at once, one that loads when it has loaded', (t) => {

@@ -236,6 +236,8 @@ export class Versions {
       ({ copy: other, wanted }) => other.model === copy.model && wanted !== undefined,
     );
     if (rivals.length === 0) return true;
+    const heir = rivals.find(({ copy: other }) => other.version === copy.version);
+    if (heir !== undefined) return heir.phase === 'ready';
     // What callers without a version get must be up; a canary or a shadow alone is no replacement.
     const heaviest = Math.max(...rivals.map(({ wanted }) => wanted?.weight ?? 0));
     return rivals.some(({ phase, wanted }) => phase === 'ready' && wanted?.weight === heaviest);

@@ -15,7 +15,7 @@ import { MessageQueue } from './message-queue.ts';
 /** Bytes of a message and back; ts-proto's message objects are made into one by `codecOf`. */
 export interface Codec<T> {
   encode(message: T): Uint8Array;
-  /** @throws when the bytes are no such message */
+  /** @throws when the bytes are no such message; a StatusError (a limit) reaches the caller as it is */
   decode(bytes: Uint8Array): T;
 }
 
@@ -236,6 +236,7 @@ function decode<T>(path: string, codec: Codec<T>, bytes: Uint8Array): T {
   try {
     return codec.decode(bytes);
   } catch (cause) {
+    if (cause instanceof StatusError) throw cause;
     throw invalidArgument(`request of ${path} can't be decoded: ${statusOf(cause).message}`);
   }
 }

@@ -133,7 +133,7 @@ function repositoryMethods({ table, repository }: InferenceServiceOptions): read
       pathOf('RepositoryIndex'),
       small(RepositoryIndexRequest),
       small(RepositoryIndexResponse),
-      (request) => repositoryIndex(table, request),
+      (request) => repositoryIndex(table, repository, request),
     ),
     unary(
       pathOf('RepositoryModelLoad'),

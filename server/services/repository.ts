@@ -9,7 +9,11 @@ import type {
 } from '../../proto/gen/inference/grpc_service.ts';
 import type { ModelTable, VersionStatus } from '../model-table.ts';
 
+type ModelIndex = RepositoryIndexResponse['models'][number];
+
 export interface RepositoryControl {
+  /** What is there but not in the table: never loaded, unloaded, or broken. */
+  others(): readonly ModelIndex[];
   /** Loads, or loads again after a change. Resolves when READY. @throws why it could not. */
   load(model: string): Promise<void>;
   /** Resolves when the unloading has begun; of an unknown model too. */
@@ -18,6 +22,7 @@ export interface RepositoryControl {
 
 /** A node of a cluster: routers turn these calls into changes of the catalog. */
 export const ASSIGNED: RepositoryControl = {
+  others: () => [],
   load: (model) => Promise.reject(notHere('load', model)),
   unload: (model) => Promise.reject(notHere('unload', model)),
 };
@@ -32,6 +37,7 @@ function notHere(verb: string, model: string): StatusError {
 
 export function repositoryIndex(
   table: ModelTable,
+  control: RepositoryControl,
   request: RepositoryIndexRequest,
 ): RepositoryIndexResponse {
   checkRepositoryName(request.repositoryName);
@@ -44,7 +50,7 @@ export function repositoryIndex(
       state: indexState(status),
       reason: status.reason,
     }));
-  return { models };
+  return { models: request.ready ? models : [...models, ...control.others()] };
 }
 
 /** Triton knows four states; FAILED and QUARANTINED are UNAVAILABLE with their reason. */

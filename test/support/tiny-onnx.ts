@@ -11,6 +11,17 @@ export function identityModel(datatype: Datatype, dims: readonly (number | strin
   return graph.write();
 }
 
+/** y_T = x_T for every datatype T of the list, each [rows, 2]. */
+export function identitiesModel(datatypes: readonly Datatype[]): Uint8Array {
+  const graph = new GraphBuilder('identities');
+  for (const datatype of datatypes) graph.input(`x_${datatype}`, datatype, ['rows', 2]);
+  for (const datatype of datatypes) {
+    graph.node('Identity', [`x_${datatype}`], { output: `y_${datatype}` });
+    graph.output(`y_${datatype}`, datatype, ['rows', 2]);
+  }
+  return graph.write();
+}
+
 /** sum = a + b, FP32 [batch, width]. */
 export function addModel(width: number): Uint8Array {
   const graph = new GraphBuilder('add');

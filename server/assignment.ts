@@ -1,0 +1,140 @@
+// What the assignment wants of one node: the newest shards, whoever brings them in whatever order.
+// Pure; knows nothing of registries.
+import { z } from 'zod';
+import { isName, isSha256 } from '../common/names.ts';
+import {
+  ASSIGNMENT_SHARDS,
+  type AssignmentEntry,
+  type AssignmentShard,
+  type CopyRecord,
+  REGISTRY_SCHEMA,
+  type ShardRevision,
+} from '../registry/registry.ts';
+import type { Copy, Wanted } from './versions.ts';
+
+const entrySchema = z.object({
+  model: z.string().refine(isName),
+  version: z.number().int().min(1),
+  manifestSha256: z.string().refine(isSha256),
+  nodes: z.array(z.string()),
+  weight: z.number().min(0).max(1),
+  isIdempotent: z.boolean(),
+});
+
+const shardSchema = z.object({
+  schema: z.number().int().min(1),
+  index: z
+    .number()
+    .int()
+    .min(0)
+    .max(ASSIGNMENT_SHARDS - 1),
+  epoch: z.number().int().min(0),
+  revision: z.number().int().min(0),
+  entries: z.array(entrySchema),
+});
+
+const storedSchema = z.object({ shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS) });
+
+/** How a shard was taken. Newer schemas come from a newer leader: this node waits to be replaced. */
+export type Taken = 'accepted' | 'stale' | 'too_new';
+
+export class Assignment {
+  readonly #nodeId: string;
+  readonly #shards = new Map<number, AssignmentShard>();
+  /** Shards from the disk: they lack the entries of other nodes, so the same revision is news. */
+  readonly #restored = new Set<number>();
+
+  constructor(nodeId: string) {
+    this.#nodeId = nodeId;
+  }
+
+  take(shard: AssignmentShard): Taken {
+    if (shard.schema > REGISTRY_SCHEMA) return 'too_new';
+    if (!this.isNews(shard)) return 'stale';
+    this.#shards.set(shard.index, shard);
+    this.#restored.delete(shard.index);
+    return 'accepted';
+  }
+
+  /** Whether it comes after what is known of that shard: a later epoch, or a later revision of it. */
+  isNews({ index, epoch, revision }: ShardRevision): boolean {
+    const known = this.#shards.get(index);
+    if (known === undefined || epoch > known.epoch) return true;
+    if (epoch < known.epoch) return false;
+    return revision > known.revision || (revision === known.revision && this.#restored.has(index));
+  }
+
+  /**
+   * What this node is to hold. `held` copies that moved to other nodes, none of which has its own
+   * READY yet, are wanted in so far as they stay (isKeptOnly).
+   */
+  wanted(
+    held: readonly Copy[],
+    copies: ReadonlyMap<string, readonly CopyRecord[]>,
+  ): readonly Wanted[] {
+    const wanted: Wanted[] = [];
+    for (const { entries } of this.#shards.values()) {
+      for (const entry of entries) {
+        const { model, version, manifestSha256, weight, nodes } = entry;
+        const isHome = nodes.includes(this.#nodeId);
+        if (!isHome && !this.#isAwaited(entry, held, copies)) continue;
+        wanted.push({ model, version, manifestSha256, weight, isKeptOnly: !isHome });
+      }
+    }
+    return wanted;
+  }
+
+  /** Entries that went to other nodes while this one still holds a copy. */
+  leaving(held: readonly Copy[]): boolean {
+    for (const { entries } of this.#shards.values()) {
+      const left = entries.some(
+        (entry) => !entry.nodes.includes(this.#nodeId) && held.some((copy) => isOf(copy, entry)),
+      );
+      if (left) return true;
+    }
+    return false;
+  }
+
+  /** To be kept on disk: what a restart without the registry begins from. */
+  encode(): string {
+    const shards = [...this.#shards.values()].map((shard) => ({
+      ...shard,
+      entries: shard.entries.filter(({ nodes }) => nodes.includes(this.#nodeId)),
+    }));
+    return JSON.stringify({ shards: shards.filter(({ entries }) => entries.length > 0) });
+  }
+
+  /** Takes what `encode` gave; false for anything else. The registry's word always comes after it. */
+  restore(text: string): boolean {
+    try {
+      const { shards } = storedSchema.parse(JSON.parse(text));
+      for (const shard of shards) {
+        if (shard.schema > REGISTRY_SCHEMA) continue;
+        this.#shards.set(shard.index, shard);
+        this.#restored.add(shard.index);
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #isAwaited(
+    entry: AssignmentEntry,
+    held: readonly Copy[],
+    copies: ReadonlyMap<string, readonly CopyRecord[]>,
+  ): boolean {
+    if (entry.nodes.length === 0 || !held.some((copy) => isOf(copy, entry))) return false;
+    return !entry.nodes.some((node) =>
+      copies.get(node)?.some((copy) => copy.state === 'READY' && isOf(copy, entry)),
+    );
+  }
+}
+
+function isOf(copy: Copy, entry: AssignmentEntry): boolean {
+  return (
+    copy.model === entry.model &&
+    copy.version === entry.version &&
+    copy.manifestSha256 === entry.manifestSha256
+  );
+}

@@ -1,0 +1,208 @@
+// Loads and unloads what the state machine of versions says, and keeps the table that calls are
+// answered from in step. The one place where a model's life on a node has effects.
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import { Code, type StatusError, statusOf } from '../common/status.ts';
+import { type LoadVersionOptions, loadVersion, type VersionFiles } from './load-version.ts';
+import type { LoadModel, ModelFailure } from './loaded-model.ts';
+import type { ModelTable, ServedVersion } from './model-table.ts';
+import {
+  type Action,
+  type Copy,
+  type CopyFailure,
+  type CopyStatus,
+  Versions,
+  type Wanted,
+} from './versions.ts';
+
+/** Brings a copy's files to this disk. */
+export type FetchCopy = (copy: Copy) => Promise<VersionFiles>;
+
+export interface CopiesOptions {
+  readonly table: ModelTable;
+  readonly fetch: FetchCopy;
+  readonly load: Omit<LoadVersionOptions, 'onFailed'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The copies, or what is to be said of them, have changed. */
+  readonly onChange: () => void;
+  /** A run hangs: its thread can't be ended, so the process is to drain and end. */
+  readonly onHung: (error: StatusError) => void;
+}
+
+interface HeldCopy {
+  readonly served: ServedVersion;
+  readonly files: VersionFiles;
+}
+
+export class Copies {
+  readonly #options: CopiesOptions;
+  readonly #versions = new Versions();
+  readonly #held = new Map<string, HeldCopy>();
+  /** Work under way, so that `stop` can wait for it. */
+  readonly #running = new Set<Promise<void>>();
+  #shown = new Map<string, CopyStatus>();
+  #told = '[]';
+  #cancelTimer: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+  }
+
+  want(wanted: readonly Wanted[]): void {
+    this.#perform(this.#versions.want(wanted, this.#nowMs()));
+  }
+
+  retry(copy: Copy): void {
+    this.#perform(this.#versions.retry(copy, this.#nowMs()));
+  }
+
+  statuses(): readonly CopyStatus[] {
+    return this.#versions.statuses();
+  }
+
+  records(): ReturnType<Versions['records']> {
+    return this.#versions.records();
+  }
+
+  /** Requests waiting or running, in all models. */
+  get inFlight(): number {
+    let sum = 0;
+    for (const { served } of this.#held.values()) sum += served.loaded.inFlight;
+    return sum;
+  }
+
+  /** Stops every model; what is being loaded is waited for. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    this.#show();
+    await Promise.allSettled(held.map((copy) => this.#letGo(copy)));
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.nowMs();
+  }
+
+  #perform(actions: readonly Action[]): void {
+    if (this.#isStopped) return;
+    for (const { kind, copy } of actions) {
+      const work = (kind === 'load' ? this.#load(copy) : this.#unload(copy)).finally(() => {
+        this.#running.delete(work);
+      });
+      this.#running.add(work);
+    }
+    this.#show();
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    const nextMs = this.#versions.nextMs();
+    if (nextMs === undefined) return;
+    this.#cancelTimer = this.#options.clock.after(nextMs - this.#nowMs(), () => {
+      this.#perform(this.#versions.tick(this.#nowMs()));
+    });
+  }
+
+  async #load(copy: Copy): Promise<void> {
+    const { fetch, load, log } = this.#options;
+    const startMs = this.#nowMs();
+    let files: VersionFiles | undefined;
+    let isQuarantined = false;
+    const loadModel: LoadModel = (options) =>
+      load.loadModel(options).catch((thrown: unknown) => {
+        isQuarantined = statusOf(thrown).code === Code.FAILED_PRECONDITION;
+        throw thrown;
+      });
+    try {
+      files = await fetch(copy);
+      const onFailed = (failure: ModelFailure): void => this.#failed(copy, failure);
+      const served = await loadVersion(files, { ...load, loadModel, onFailed });
+      this.#held.set(keyOf(copy), { served, files });
+      const tookMs = Math.round(this.#nowMs() - startMs);
+      log.info({ model: copy.model, version: copy.version, tookMs }, 'model version loaded');
+      this.#perform(this.#versions.loaded(copy, served.loaded.memoryBytes, this.#nowMs()));
+    } catch (thrown) {
+      files?.release();
+      const error = statusOf(thrown);
+      const outlook = isQuarantined ? 'quarantined' : outlookOf(error);
+      const failure = { reason: error.message, outlook };
+      log.warn({ model: copy.model, version: copy.version, ...failure }, 'model load failed');
+      this.#perform(this.#versions.loadFailed(copy, failure, this.#nowMs()));
+    }
+  }
+
+  async #unload(copy: Copy): Promise<void> {
+    const { log } = this.#options;
+    const held = this.#held.get(keyOf(copy));
+    this.#held.delete(keyOf(copy));
+    this.#show();
+    if (held !== undefined) await this.#letGo(held);
+    log.info({ model: copy.model, version: copy.version }, 'model version unloaded');
+    this.#perform(this.#versions.unloaded(copy, this.#nowMs()));
+  }
+
+  async #letGo({ served, files }: HeldCopy): Promise<void> {
+    try {
+      await served.loaded.stop();
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'a model did not stop cleanly');
+    }
+    served.statistics.pending = () => 0;
+    files.release();
+  }
+
+  #failed(copy: Copy, { kind, error }: ModelFailure): void {
+    this.#options.log.error({ model: copy.model, version: copy.version, kind }, error.message);
+    const outlook = kind === 'HUNG_RUN' ? 'final' : 'retry';
+    const failure = { reason: error.message, outlook } as const;
+    this.#perform(this.#versions.copyFailed(copy, failure, this.#nowMs()));
+    if (kind === 'HUNG_RUN') this.#options.onHung(error);
+  }
+
+  /** Brings the table in step; tells when anything changed. */
+  #show(): void {
+    const { table, onChange } = this.#options;
+    const shown = new Map<string, CopyStatus>();
+    for (const status of this.#versions.statuses()) {
+      // Two contents of one version: the one that serves is shown, else the one that is wanted.
+      const key = `${status.model}/${status.version}`;
+      const other = shown.get(key);
+      if (other === undefined || rankOf(status) > rankOf(other)) shown.set(key, status);
+    }
+    for (const [key, status] of this.#shown) {
+      if (!shown.has(key)) table.remove(status.model, status.version);
+    }
+    for (const status of shown.values()) {
+      const held = status.state === 'READY' ? this.#held.get(keyOf(status)) : undefined;
+      const { model, version, state, reason, weight } = status;
+      table.set({ model, version, state, reason, weight, served: held?.served });
+    }
+    this.#shown = shown;
+    const told = JSON.stringify(this.records());
+    if (told === this.#told) return;
+    this.#told = told;
+    onChange();
+  }
+}
+
+function keyOf({ model, version, manifestSha256 }: Copy): string {
+  return `${model}/${version}/${manifestSha256}`;
+}
+
+function rankOf({ state, weight }: CopyStatus): number {
+  return (state === 'READY' ? 2 : 0) + (weight === undefined ? 0 : 1);
+}
+
+/** The model's own faults come again; what the disk, the network or the machine did may not. */
+function outlookOf({ code }: StatusError): CopyFailure['outlook'] {
+  switch (code) {
+    case Code.INVALID_ARGUMENT:
+    case Code.UNIMPLEMENTED:
+      return 'final';
+    default:
+      return 'retry';
+  }
+}

@@ -1,0 +1,194 @@
+// From a version's files to something that answers calls: its configuration made whole, its files
+// looked at before native code gets them, its model loaded.
+import { readFile, realpath } from 'node:fs/promises';
+import { isAbsolute, join, relative, sep } from 'node:path';
+import type { Clock } from '../common/clock.ts';
+import { Code, invalidArgument, StatusError } from '../common/status.ts';
+import { completeConfig } from '../model/config/derive.ts';
+import { parseConfig } from '../model/config/pbtxt.ts';
+import { policyOf } from '../model/config/policy.ts';
+import { isInnerPath } from '../model/manifest.ts';
+import { readOnnx } from '../model/onnx/reader.ts';
+import {
+  type ConfiguredTensor,
+  configuredSignature,
+  type ModelSignature,
+  signatureOfOnnx,
+} from '../model/signature.ts';
+import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
+import { diskError, errnoOf } from '../stores/disk-error.ts';
+import type { Quarantine } from './engines/marker.ts';
+import type { ServedSignature, ServedTensor } from './infer/signature.ts';
+import type { LoadModel, LoadModelOptions, ModelFailure } from './loaded-model.ts';
+import type { QueueTimeout, ServedVersion } from './model-table.ts';
+import type { StatisticsBook } from './statistics.ts';
+
+/** Labels of one output; more, or a larger file, fail the load. */
+const MAX_LABEL_BYTES = 16 * 1024 * 1024;
+
+export interface VersionFiles {
+  readonly model: string;
+  readonly version: number;
+  /** Holds the ONNX file and what it needs; nothing outside it is read. */
+  readonly folder: string;
+  /** '' when the model came without one. */
+  readonly configPbtxt: string;
+  /** Where labels may lie besides `folder` (Triton keeps them beside config.pbtxt). */
+  readonly labelFolder?: string;
+  /** The files may go from disk. */
+  release(): void;
+}
+
+export interface LoadVersionOptions {
+  readonly loadModel: LoadModel;
+  readonly book: StatisticsBook;
+  readonly clock: Clock;
+  readonly quarantine: Quarantine;
+  readonly onFailed: (failure: ModelFailure) => void;
+}
+
+/** @throws why it can't be served: INVALID_ARGUMENT, UNIMPLEMENTED, or as LoadModel. */
+export async function loadVersion(
+  files: VersionFiles,
+  options: LoadVersionOptions,
+): Promise<ServedVersion> {
+  const { model, version } = files;
+  const stated = files.configPbtxt === '' ? undefined : parseConfig(files.configPbtxt);
+  const modelPath = await insidePath(files.folder, stated?.defaultModelFilename || 'model.onnx');
+  const signature = await inspect(files.folder, modelPath);
+  const config = completeConfig(stated, signature, model);
+  const statistics = options.book.of(model, version);
+  const served = await servedSignature(files, config, signature);
+  const loaded = await options.loadModel({
+    model,
+    version,
+    modelPath,
+    ...tuningOf(config),
+    quarantine: options.quarantine,
+    clock: options.clock,
+    observer: statistics,
+    onFailed: options.onFailed,
+  });
+  statistics.pending = () => loaded.inFlight;
+  return { signature: served, config, loaded, statistics, queueTimeout: queueTimeoutOf(config) };
+}
+
+/** What the file itself says; files that it refers to must be in the folder, and long enough. */
+async function inspect(folder: string, modelPath: string): Promise<ModelSignature> {
+  const bytes = await readFile(modelPath).catch((cause: unknown) => {
+    throw diskError(cause, 'read the model', modelPath);
+  });
+  const summary = readOnnx(bytes);
+  for (const { path } of summary.externalFiles) await insidePath(folder, path);
+  return signatureOfOnnx(summary);
+}
+
+/**
+ * The real path of a file that must lie inside `folder`, symbolic links followed.
+ * @throws INVALID_ARGUMENT when it lies elsewhere, or nowhere
+ */
+export async function insidePath(folder: string, path: string): Promise<string> {
+  const shown = JSON.stringify(path.slice(0, 256));
+  if (!isInnerPath(path)) {
+    throw invalidArgument(`${shown} is no plain path inside the version's folder`);
+  }
+  try {
+    const [root, target] = await Promise.all([realpath(folder), realpath(join(folder, path))]);
+    const way = relative(root, target);
+    if (way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)) return target;
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw diskError(cause, 'look at a file of a model', folder);
+    throw invalidArgument(`file ${shown} is not in the version's folder`);
+  }
+  throw invalidArgument(`file ${shown} is a link that leads out of the version's folder`);
+}
+
+type Tuning = Omit<LoadModelOptions, 'model' | 'version' | 'modelPath'>;
+
+/** Triton's parameter of its ONNX Runtime backend. */
+const INTRA_OP = 'intra_op_thread_count';
+const MAX_INTRA_OP_THREADS = 256;
+
+function tuningOf(config: ModelConfig): Tuning {
+  const { maxRunMs } = policyOf(config);
+  const instanceCount = config.instanceGroup.reduce((sum, { count }) => sum + count, 0);
+  const threads = config.parameters.get(INTRA_OP)?.stringValue;
+  const intraOpThreads = threads === undefined ? Number.NaN : Number(threads);
+  const isThreadCount = Number.isInteger(intraOpThreads) && intraOpThreads > 0;
+  return {
+    maxBatchSize: config.maxBatchSize,
+    instanceCount,
+    ...batchingOf(config),
+    ...(maxRunMs === undefined ? {} : { maxRunMs }),
+    ...(isThreadCount ? { intraOpThreads: Math.min(intraOpThreads, MAX_INTRA_OP_THREADS) } : {}),
+  };
+}
+
+function batchingOf({ schedulingChoice }: ModelConfig): Tuning {
+  if (schedulingChoice?.$case !== 'dynamicBatching') return {};
+  const { preferredBatchSize, maxQueueDelayMicroseconds, defaultQueuePolicy } =
+    schedulingChoice.dynamicBatching;
+  const maxQueueSize = defaultQueuePolicy?.maxQueueSize ?? 0;
+  return {
+    preferredBatchSizes: preferredBatchSize,
+    maxQueueDelayUs: Number(maxQueueDelayMicroseconds),
+    ...(maxQueueSize > 0 ? { maxQueueSize } : {}),
+  };
+}
+
+function queueTimeoutOf({ schedulingChoice }: ModelConfig): QueueTimeout {
+  const policy =
+    schedulingChoice?.$case === 'dynamicBatching'
+      ? schedulingChoice.dynamicBatching.defaultQueuePolicy
+      : undefined;
+  return {
+    defaultUs: Number(policy?.defaultTimeoutMicroseconds ?? 0n),
+    allowOverride: policy?.allowTimeoutOverride ?? false,
+  };
+}
+
+async function servedSignature(
+  files: VersionFiles,
+  config: ModelConfig,
+  own: ModelSignature,
+): Promise<ServedSignature> {
+  const { maxBatchSize, inputs, outputs } = configuredSignature(config, own);
+  if (inputs.length !== own.inputs.length) {
+    throw new StatusError(Code.INTERNAL, `config of '${files.model}' lacks an input`);
+  }
+  const served = async (tensor: ConfiguredTensor): Promise<ServedTensor> => {
+    const { index, spec, reshape, labelFilename } = tensor;
+    return { index, spec, reshape, labels: await labelsOf(files, labelFilename) };
+  };
+  // The engine takes and gives tensors in the order of the model's file.
+  const inOrder = (tensors: readonly ConfiguredTensor[]): Promise<ServedTensor[]> =>
+    Promise.all([...tensors].sort((a, b) => a.index - b.index).map(served));
+  return {
+    model: files.model,
+    version: files.version,
+    maxBatchSize,
+    inputs: await inOrder(inputs),
+    outputs: await inOrder(outputs),
+  };
+}
+
+async function labelsOf(
+  { folder, labelFolder }: VersionFiles,
+  filename: string,
+): Promise<readonly string[]> {
+  if (filename === '') return [];
+  const path = await insidePath(folder, filename).catch((error: unknown) => {
+    if (labelFolder === undefined) throw error;
+    return insidePath(labelFolder, filename);
+  });
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw diskError(cause, 'read the labels', path);
+  });
+  if (bytes.length > MAX_LABEL_BYTES) {
+    throw invalidArgument(`label file '${filename}' is larger than ${MAX_LABEL_BYTES} bytes`);
+  }
+  return bytes
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
+    .split(/\r?\n/);
+}

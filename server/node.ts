@@ -1,0 +1,198 @@
+// The inference node: puts the parts of this folder together, over a cluster's registry or over a
+// model repository of its own. No socket is opened here: what it answers is a Backend.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import type { Metrics } from '../common/metrics.ts';
+import { checkName } from '../common/names.ts';
+import { type StatusError, unavailable } from '../common/status.ts';
+import { diskError } from '../stores/disk-error.ts';
+import type { Backend } from '../transport/backend.ts';
+import { Health } from '../transport/services/health.ts';
+import { Copies } from './copies.ts';
+import { createLoadModel } from './engines/load-model.ts';
+import { Quarantine } from './engines/marker.ts';
+import type { LoadModel } from './loaded-model.ts';
+import { registerInferenceMetrics } from './metrics.ts';
+import { ModelTable } from './model-table.ts';
+import { type Driver, type NodeSource, openSource } from './node-source.ts';
+import { createInferenceBackend, SERVICE } from './services/inference.ts';
+import { StatisticsBook } from './statistics.ts';
+
+/** Drain takes calls for so long yet: routers need to hear of it. */
+export const DRAIN_SETTLE_MS = 1_000;
+/** Then it waits for running requests; what is not done by then fails with UNAVAILABLE. */
+export const DRAIN_TIMEOUT_MS = 30_000;
+const DRAIN_LOOK_MS = 20;
+
+export interface NodeOptions {
+  readonly id: string;
+  readonly source: NodeSource;
+  /** Cache, markers and the last assignment; made when it is not there. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  /** Milliseconds since 1970, for what people read. */
+  readonly wallMs: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Default: ONNX Runtime in worker threads. */
+  readonly loadModel?: LoadModel;
+  /** Of the software. */
+  readonly serverVersion: string;
+  /** After a hung run, when the node has drained: the process must end, and be started anew. */
+  readonly onFatal: (error: StatusError) => void;
+}
+
+export interface InferenceNode {
+  /** inference.GRPCInferenceService; health and reflection are added where it is mounted. */
+  readonly backend: Backend;
+  /** Of the whole ('') and of the service. */
+  readonly health: Health;
+  /** What it still waits for; empty: ready. */
+  waitingFor(): readonly string[];
+  /** No more new work: resolves when what was taken has been answered, or DRAIN_TIMEOUT_MS is over. */
+  drain(): Promise<void>;
+  /** Drains no more, leaves the cluster, stops the models. */
+  stop(): Promise<void>;
+}
+
+/** @throws INVALID_ARGUMENT for a bad id; what the disk says when a folder can't be used. */
+export async function startNode(options: NodeOptions): Promise<InferenceNode> {
+  checkName('node', options.id);
+  const { source, dataDir, clock, log } = options;
+  await mkdir(dataDir, { recursive: true }).catch((cause: unknown) => {
+    throw diskError(cause, "make the node's folder", dataDir);
+  });
+  const quarantine = await Quarantine.open(join(dataDir, 'markers'));
+  const table = new ModelTable();
+  const book = new StatisticsBook(options.wallMs);
+  registerInferenceMetrics(options.metrics, options.id, book);
+  const health = new Health();
+  const state = new NodeState(health);
+  const opened = await openSource(source, { id: options.id, dataDir, clock, log });
+  let onChange = (): void => undefined;
+  let onHung = (_error: StatusError): void => undefined;
+  const copies = new Copies({
+    table,
+    fetch: opened.fetch,
+    load: { loadModel: options.loadModel ?? createLoadModel(), book, clock, quarantine },
+    clock,
+    log,
+    onChange: () => onChange(),
+    onHung: (error) => onHung(error),
+  });
+  const driver = opened.drive(copies);
+  onChange = () => {
+    driver.onChange();
+    state.settle(driver.isSynced(), copies);
+  };
+  const inference = createInferenceBackend(
+    {
+      table,
+      repository: driver.control,
+      isReady: () => state.isReady,
+      serverVersion: options.serverVersion,
+      nowMs: () => clock.nowMs(),
+    },
+    log,
+  );
+  let draining: Promise<void> | undefined;
+  const node: InferenceNode = {
+    backend: guarded(inference, state),
+    health,
+    waitingFor: () => state.waitingFor(),
+    drain: () => {
+      draining ??= drain(state, driver, copies, clock);
+      return draining;
+    },
+    async stop() {
+      state.close();
+      await driver.stop();
+      await copies.stop();
+    },
+  };
+  onHung = (error) => void node.drain().then(() => options.onFatal(error));
+  await driver.start();
+  state.settle(driver.isSynced(), copies);
+  return node;
+}
+
+/** Where the node stands: starting, ready, draining, closed. */
+class NodeState {
+  readonly #health: Health;
+  #phase: 'starting' | 'ready' | 'draining' | 'closed' = 'starting';
+  #waiting: readonly string[] = ['what to serve'];
+
+  constructor(health: Health) {
+    this.#health = health;
+    this.#tell();
+  }
+
+  get isReady(): boolean {
+    return this.#phase === 'ready';
+  }
+
+  get isClosed(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  waitingFor(): readonly string[] {
+    return this.isReady
+      ? []
+      : [this.#phase === 'starting' ? this.#waiting.join(', ') : this.#phase];
+  }
+
+  /** Ready once everything wanted at the start was loaded, or failed once; it stays so. */
+  settle(isSynced: boolean, copies: Copies): void {
+    if (this.#phase !== 'starting' || !isSynced) return;
+    const loading = copies.statuses().filter(({ state }) => state === 'LOADING');
+    this.#waiting = loading.map(({ model, version }) => `model ${model} version ${version}`);
+    if (loading.length > 0) return;
+    this.#phase = 'ready';
+    this.#tell();
+  }
+
+  drain(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'draining';
+    this.#tell();
+  }
+
+  close(): void {
+    this.#phase = 'closed';
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const service of ['', SERVICE]) this.#health.set(service, this.isReady);
+  }
+}
+
+/** Refuses what comes after the end; before that the node answers as it can. */
+function guarded(backend: Backend, state: NodeState): Backend {
+  const gone = (): StatusError => unavailable('this node has stopped: try another one');
+  return {
+    methods: backend.methods,
+    unary: (call) => (state.isClosed ? call.fail(gone()) : backend.unary(call)),
+    stream: (call) => (state.isClosed ? call.fail(gone()) : backend.stream(call)),
+  };
+}
+
+async function drain(
+  state: NodeState,
+  driver: Driver,
+  copies: Copies,
+  clock: Clock,
+): Promise<void> {
+  state.drain();
+  const startMs = clock.nowMs();
+  await driver.drain();
+  const pause = (delayMs: number): Promise<void> =>
+    new Promise((resolve) => clock.after(delayMs, resolve));
+  await pause(DRAIN_SETTLE_MS);
+  while (copies.inFlight > 0 && clock.nowMs() - startMs < DRAIN_TIMEOUT_MS) {
+    await pause(DRAIN_LOOK_MS);
+  }
+  state.close();
+}
