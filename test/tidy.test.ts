@@ -32,6 +32,7 @@ const UNTESTED: Record<string, string> = {
   'scripts/test.ts': 'every test run is its test',
   'scripts/proto.ts': 'proto/gen.test.ts runs it as a process of its own',
   'scripts/check.ts': 'every check is its test',
+  'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
   'server/engines/onnx/worker.ts': 'a thread of its own, started by instance.test.ts',
   'test/support/dying-worker.ts': 'a thread of its own, started by instance.test.ts',
 };

@@ -1,0 +1,58 @@
+// A small convolutional network for images: two 3 x 3 convolutions, each followed by 2 x 2 max
+// pooling, then dense layers. The features are the image's numbers, row major, channels last.
+import { invalidArgument } from '../../common/status.ts';
+import { denseStack, type Layer, type Network } from './network.ts';
+
+export const CNN_FILTERS: readonly number[] = [16, 32];
+const KERNEL_SIZE = 3;
+/** Two poolings halve it twice; smaller images: INVALID_ARGUMENT. */
+export const MIN_IMAGE_SIDE = 4;
+
+/**
+ * @param imageShape height, width, channels.
+ * @throws INVALID_ARGUMENT when it is absent, too small, or not as many numbers as there are
+ * features.
+ */
+export function cnn(
+  inputs: number,
+  imageShape: readonly number[] | undefined,
+  hiddenUnits: readonly number[],
+  outputs: number,
+): Network {
+  let [height, width, channels] = checkShape(inputs, imageShape);
+  const layers: Layer[] = [];
+  for (const filters of CNN_FILTERS) {
+    layers.push({
+      kind: 'conv',
+      ...{ height, width, channels, filters, size: KERNEL_SIZE, activation: 'relu' },
+    });
+    layers.push({ kind: 'pool', height, width, channels: filters });
+    height = Math.floor(height / 2);
+    width = Math.floor(width / 2);
+    channels = filters;
+  }
+  layers.push(...denseStack(height * width * channels, hiddenUnits, outputs));
+  return { inputs, outputs, layers };
+}
+
+function checkShape(
+  inputs: number,
+  imageShape: readonly number[] | undefined,
+): [height: number, width: number, channels: number] {
+  if (imageShape === undefined) {
+    throw invalidArgument('algorithm cnn needs imageShape: height, width, channels of the images');
+  }
+  const [height = 0, width = 0, channels = 0] = imageShape;
+  const shown = `imageShape [${imageShape.join(', ')}]`;
+  if (height * width * channels !== inputs) {
+    throw invalidArgument(
+      `${shown} takes ${height * width * channels} feature columns, but there are ${inputs}`,
+    );
+  }
+  if (height < MIN_IMAGE_SIDE || width < MIN_IMAGE_SIDE) {
+    throw invalidArgument(
+      `${shown} is too small for cnn, which needs at least ${MIN_IMAGE_SIDE} x ${MIN_IMAGE_SIDE}`,
+    );
+  }
+  return [height, width, channels];
+}

@@ -1,0 +1,83 @@
+// The proof that an exported file computes what was trained: ONNX Runtime is given the raw held-out
+// rows, and must answer what TensorFlow.js answers for them. run() blocks its thread: this belongs
+// in the training process.
+import ort from 'onnxruntime-node';
+import { Code, StatusError } from '../common/status.ts';
+import type { FeaturePlan } from './columns/features.ts';
+import { inputSpecs, rawInputs } from './columns/raw-inputs.ts';
+import type { Table } from './columns/table.ts';
+import { type Head, PREDICTION_OUTPUT, PROBABILITIES_OUTPUT } from './export.ts';
+
+/** Above it the export is taken for wrong and the job fails. */
+export const MAX_ABS_DIFFERENCE = 1e-4;
+/** Rows of one run. */
+const BATCH_ROWS = 256;
+
+export interface Expected {
+  readonly table: Table;
+  readonly features: FeaturePlan;
+  readonly head: Head;
+  readonly rows: Int32Array;
+  /** Row major: probabilities of the classes, or the predicted number. */
+  readonly outputs: Float32Array;
+}
+
+/**
+ * The largest difference of a probability; of a prediction relative to the size of the target's
+ * values (its mean and deviation), since FP32 rounds it by that.
+ * @throws INTERNAL when it is above MAX_ABS_DIFFERENCE or the file can't be run.
+ */
+export async function compareWithRuntime(onnx: Uint8Array, expected: Expected): Promise<number> {
+  const session = await ort.InferenceSession.create(onnx, {
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+  });
+  let most = 0;
+  try {
+    for (let start = 0; start < expected.rows.length; start += BATCH_ROWS) {
+      const rows = expected.rows.subarray(start, start + BATCH_ROWS);
+      const actual = await answers(session, expected, rows);
+      const first = start * (actual.length / rows.length);
+      for (const [index, value] of actual.entries()) {
+        const difference = Math.abs(value - (expected.outputs[first + index] ?? Number.NaN));
+        // NaN too is a difference.
+        if (!(difference <= most)) most = difference;
+      }
+    }
+  } finally {
+    await session.release();
+  }
+  const relative = most / unitOf(expected.head);
+  if (relative <= MAX_ABS_DIFFERENCE) return relative;
+  throw new StatusError(
+    Code.INTERNAL,
+    `the exported ONNX file differs from the trained network by ${relative}, more than ` +
+      `${MAX_ABS_DIFFERENCE}: it is not published`,
+  );
+}
+
+function unitOf(head: Head): number {
+  return head.task === 'regression' ? head.scale.deviation + Math.abs(head.scale.mean) : 1;
+}
+
+async function answers(
+  session: ort.InferenceSession,
+  { table, features, head }: Expected,
+  rows: Int32Array,
+): Promise<Float32Array> {
+  const values = rawInputs(table, features, rows);
+  const feeds: Record<string, ort.Tensor> = {};
+  for (const { name, shape } of inputSpecs(features)) {
+    const value = values.get(name) ?? [];
+    const dims = [rows.length, ...shape.slice(1)];
+    feeds[name] =
+      value instanceof Float32Array
+        ? new ort.Tensor('float32', value, dims)
+        : new ort.Tensor('string', value, dims);
+  }
+  const output = head.task === 'regression' ? PREDICTION_OUTPUT : PROBABILITIES_OUTPUT;
+  const { [output]: answer } = await session.run(feeds, [output]);
+  if (answer instanceof ort.Tensor && answer.data instanceof Float32Array) return answer.data;
+  throw new StatusError(Code.INTERNAL, `the exported ONNX file gives no FP32 '${output}'`);
+}
