@@ -19,9 +19,9 @@ import {
   sumOfAllModel,
 } from '../test/support/tiny-onnx.ts';
 import type { EngineInstance } from './engines/engine.ts';
-import { createLoadModel, type StartInstance } from './engines/load-model.ts';
-import { startOnnxInstance } from './engines/onnx/instance.ts';
+import { createLoadModel, onnxInstances, type StartInstance } from './engines/load-model.ts';
 import { encodeStrings } from './engines/onnx/string-tensors.ts';
+import { SpareThreads } from './engines/onnx/thread.ts';
 import type { LoadedModel, LoadModelOptions, ModelFailure } from './loaded-model.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'torus-loaded-'));
@@ -242,10 +242,9 @@ test('models that can not be batched are refused at load, and so are odd options
 /** Keeps hold of the instances, to see them end. */
 function watched(workerUrl?: URL) {
   const instances: EngineInstance[] = [];
+  const startInstance = onnxInstances(new SpareThreads(workerUrl));
   const start: StartInstance = async (options) => {
-    const instance = await startOnnxInstance(
-      workerUrl === undefined ? options : { ...options, workerUrl },
-    );
+    const instance = await startInstance(options);
     instances.push(instance);
     return instance;
   };

@@ -34,8 +34,8 @@ export interface EngineInstance {
    * may be started from within `done`, before its outputs are read.
    */
   run(batch: Batch, done: (outcome: RunOutcome) => void): void;
-  /** Waits for the run in flight, gives the memory back, lets the thread end. Never kills. */
+  /** Waits for the run in flight, gives the memory back, leaves the thread. Never kills. */
   stop(): Promise<void>;
-  /** Resolves when the thread is gone: undefined if it was asked to, else why. */
+  /** Resolves when nothing of it runs any more: undefined if it was asked to stop, else why. */
   readonly ended: Promise<StatusError | undefined>;
 }

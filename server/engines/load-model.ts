@@ -14,7 +14,8 @@ import {
 } from '../loaded-model.ts';
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
-import { startOnnxInstance } from './onnx/instance.ts';
+import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
+import { SpareThreads } from './onnx/thread.ts';
 import { unbatchable, warmUp } from './warm-up.ts';
 
 /** More threads than that are refused with INVALID_ARGUMENT. */
@@ -23,13 +24,18 @@ export const MAX_INSTANCES = 64;
 const FILE_TO_MEMORY_RATIO = 1.5;
 
 /** Starts one instance; given by tests that watch or disturb it. */
-export type StartInstance = typeof startOnnxInstance;
+export type StartInstance = (options: InstanceOptions) => Promise<EngineInstance>;
+
+/** ONNX Runtime's instances, on threads that are used again. */
+export function onnxInstances(threads = new SpareThreads()): StartInstance {
+  return (options) => startOnnxInstance(options, threads);
+}
 
 /**
  * The loads of one thread happen one after the other: so the memory that each takes can be told,
  * and a death in one of them names the right version.
  */
-export function createLoadModel(startInstance: StartInstance = startOnnxInstance): LoadModel {
+export function createLoadModel(startInstance = onnxInstances()): LoadModel {
   let last: Promise<unknown> = Promise.resolve();
   return (options) => {
     const loaded = last.then(() => load(options, startInstance));
@@ -109,9 +115,8 @@ class Load {
   }
 
   #startOne(): Promise<EngineInstance> {
-    const { model, version, modelPath, intraOpThreads = 1 } = this.#options;
-    const threadName = `${model}/${version}`;
-    return this.#start({ modelPath, intraOpThreads, threadName, clock: this.#clock });
+    const { modelPath, intraOpThreads = 1 } = this.#options;
+    return this.#start({ modelPath, intraOpThreads, clock: this.#clock });
   }
 
   async #stopAll(): Promise<void> {

@@ -45,7 +45,7 @@ async function dieLoading(markers: string): Promise<NodeJS.Signals | null> {
   return new Promise((resolve) => child.on('exit', (_, signal) => resolve(signal)));
 }
 
-test('a process that dies in a load is remembered; after three the version stays out', async (t) => {
+test('a process that dies in a load is remembered; the third time is the last', async (t) => {
   const markers = join(folder, 'markers');
   const loadModel = createLoadModel();
   for (let death = 1; death <= 2; death++) t.is(await dieLoading(markers), 'SIGABRT');

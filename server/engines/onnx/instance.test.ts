@@ -15,16 +15,17 @@ import {
 import type { Batch, EngineInstance, RunOutcome } from '../engine.ts';
 import { startOnnxInstance } from './instance.ts';
 import { encodeStrings } from './string-tensors.ts';
+import { SpareThreads } from './thread.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'torus-instance-'));
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
 let files = 0;
-function start(model: Uint8Array, workerUrl?: URL): Promise<EngineInstance> {
+const spare = new SpareThreads();
+function start(model: Uint8Array, threads = spare): Promise<EngineInstance> {
   const modelPath = join(folder, `model-${files++}.onnx`);
   writeFileSync(modelPath, model);
-  const options = { modelPath, intraOpThreads: 1, threadName: 'test', clock: systemClock };
-  return startOnnxInstance(workerUrl === undefined ? options : { ...options, workerUrl });
+  return startOnnxInstance({ modelPath, intraOpThreads: 1, clock: systemClock }, threads);
 }
 
 type Run = RunOutcome & { readonly copies: readonly Uint8Array[] };
@@ -156,7 +157,7 @@ const UNLOADABLE: readonly [what: string, model: () => Uint8Array, reason: RegEx
 ];
 
 for (const [what, model, reason] of UNLOADABLE) {
-  test(`a file that is ${what} fails to load with the reason, and its thread ends`, async (t) => {
+  test(`a file that is ${what} fails to load with the reason, and nothing stays`, async (t) => {
     const error = await t.throwsAsync(start(model()), { instanceOf: StatusError });
     t.is(error.code, Code.INVALID_ARGUMENT);
     t.regex(error.message, reason);
@@ -165,8 +166,10 @@ for (const [what, model, reason] of UNLOADABLE) {
 }
 
 test('a thread that ends by itself fails its run, or its load, with UNAVAILABLE', async (t) => {
-  const workerUrl = new URL('../../../test/support/dying-worker.ts', import.meta.url);
-  const instance = await start(identityModel('INT32', [1]), workerUrl);
+  const threads = new SpareThreads(
+    new URL('../../../test/support/dying-worker.ts', import.meta.url),
+  );
+  const instance = await start(identityModel('INT32', [1]), threads);
   const x = (value: number): Batch =>
     single({ name: 'x', datatype: 'INT32', shape: [1], bytes: Uint8Array.of(value, 0, 0, 0) });
   t.true((await run(instance, x(1))).ok);
@@ -174,7 +177,7 @@ test('a thread that ends by itself fails its run, or its load, with UNAVAILABLE'
   t.is(dead.ok ? 0 : dead.error.code, Code.UNAVAILABLE);
   t.is((await instance.ended)?.code, Code.UNAVAILABLE);
 
-  const error = await t.throwsAsync(start(identityModel('INT32', [66]), workerUrl), {
+  const error = await t.throwsAsync(start(identityModel('INT32', [66]), threads), {
     instanceOf: StatusError,
   });
   t.is(error.code, Code.UNAVAILABLE);

@@ -1,48 +1,32 @@
 // One instance of an ONNX model: the owner's end of a worker thread that runs it. Gathers a batch
 // into shared memory, rings, and hands the outputs out as views when the answer comes.
 import { basename, dirname } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../../common/clock.ts';
 import { Code, codeOf, StatusError } from '../../../common/status.ts';
 import type { Tensor, TensorSpec } from '../../../common/tensor.ts';
 import type { Batch, EngineInstance, RunOutcome } from '../engine.ts';
 import { gather } from '../gather.ts';
 import { readTable, Slab } from '../slab.ts';
-import {
-  COMMAND,
-  CONTROL,
-  CONTROL_BYTES,
-  CONTROL_NS,
-  type InputSlabMessage,
-  type WorkerMessage,
-  type WorkerSetup,
-} from './protocol.ts';
+import { COMMAND, type WorkerMessage } from './protocol.ts';
+import type { EngineThread, SpareThreads } from './thread.ts';
 
 export interface InstanceOptions {
   readonly modelPath: string;
   readonly intraOpThreads: number;
-  /** What the thread is called in tools. */
-  readonly threadName: string;
   readonly clock: Clock;
-  /** The thread's program, for tests that let it die. */
-  readonly workerUrl?: URL;
 }
-
-const WORKER_URL = new URL('./worker.ts', import.meta.url);
 
 /**
  * Resolves when the model is loaded. @throws INVALID_ARGUMENT with ONNX Runtime's reason;
  * UNAVAILABLE when the thread ended meanwhile.
  */
-export async function startOnnxInstance(options: InstanceOptions): Promise<EngineInstance> {
-  const instance = new OnnxInstance(options);
-  try {
-    await instance.loaded;
-    return instance;
-  } catch (error) {
-    await instance.ended;
-    throw error;
-  }
+export async function startOnnxInstance(
+  options: InstanceOptions,
+  threads: SpareThreads,
+): Promise<EngineInstance> {
+  const instance = new OnnxInstance(options, threads);
+  await instance.loaded;
+  return instance;
 }
 
 interface Run {
@@ -57,41 +41,30 @@ class OnnxInstance implements EngineInstance {
   readonly loaded: Promise<void>;
   readonly ended: Promise<StatusError | undefined>;
   readonly #options: InstanceOptions;
-  readonly #worker: Worker;
-  readonly #control: Int32Array;
-  readonly #controlNs: Float64Array;
+  readonly #threads: SpareThreads;
+  readonly #thread: EngineThread;
   readonly #outputSlabs: (Slab | undefined)[] = [undefined, undefined];
   #inputSlab: Slab | undefined;
   #run: Run | undefined;
   #stops = false;
-  #hasRung = false;
-  #crash: unknown;
+  #hasToldStop = false;
   #settleLoad: (error: StatusError | undefined) => void = () => {};
+  #settleEnd: (error: StatusError | undefined) => void = () => {};
 
-  constructor(options: InstanceOptions) {
+  constructor(options: InstanceOptions, threads: SpareThreads) {
     this.#options = options;
-    const control = new SharedArrayBuffer(CONTROL_BYTES);
-    this.#control = new Int32Array(control);
-    this.#controlNs = new Float64Array(control);
-    const setup: WorkerSetup = {
-      modelPath: options.modelPath,
-      intraOpThreads: options.intraOpThreads,
-      control,
-    };
-    this.#worker = new Worker(options.workerUrl ?? WORKER_URL, {
-      workerData: setup,
-      name: options.threadName,
-    });
+    this.#threads = threads;
     this.loaded = new Promise((resolve, reject) => {
       this.#settleLoad = (error) => (error === undefined ? resolve() : reject(error));
     });
-    this.#worker.on('message', (message: WorkerMessage) => this.#hear(message));
-    this.#worker.on('error', (error) => {
-      this.#crash = error;
-    });
     this.ended = new Promise((resolve) => {
-      this.#worker.on('exit', (exitCode) => resolve(this.#bury(exitCode)));
+      this.#settleEnd = resolve;
     });
+    this.#thread = threads.take();
+    this.#thread.onMessage = (message) => this.#hear(message);
+    this.#thread.onEnded = (why) => this.#bury(why);
+    const { modelPath, intraOpThreads } = options;
+    this.#thread.command(COMMAND.LOAD, { modelPath, intraOpThreads });
   }
 
   run(batch: Batch, done: (outcome: RunOutcome) => void): void {
@@ -99,12 +72,9 @@ class OnnxInstance implements EngineInstance {
       throw new Error('an instance runs one batch at a time');
     const { clock } = this.#options;
     const beganMs = clock.nowMs();
+    let slab: Slab;
     try {
-      const slab = gather(batch, this.#inputSlab);
-      if (slab !== this.#inputSlab) {
-        this.#inputSlab = slab;
-        this.#worker.postMessage({ slab: slab.buffer } satisfies InputSlabMessage);
-      }
+      slab = gather(batch, this.#inputSlab);
     } catch (thrown) {
       const error = thrown instanceof StatusError ? thrown : internal(String(thrown));
       setImmediate(() => done({ ok: false, error, hasEnded: false }));
@@ -112,25 +82,21 @@ class OnnxInstance implements EngineInstance {
     }
     const startedMs = clock.nowMs();
     this.#run = { done, startedMs, computeInputNs: (startedMs - beganMs) * 1e6 };
-    this.#ring(COMMAND.RUN);
+    if (slab === this.#inputSlab) this.#thread.command(COMMAND.RUN);
+    else this.#thread.command(COMMAND.RUN, { slab: slab.buffer });
+    this.#inputSlab = slab;
   }
 
   async stop(): Promise<void> {
     this.#stops = true;
-    if (this.#run === undefined) this.#ringStop();
+    if (this.#run === undefined) this.#tellStop();
     await this.ended;
   }
 
-  #ring(command: number): void {
-    Atomics.store(this.#control, CONTROL.COMMAND, command);
-    Atomics.add(this.#control, CONTROL.DOORBELL, 1);
-    Atomics.notify(this.#control, CONTROL.DOORBELL);
-  }
-
-  #ringStop(): void {
-    if (this.#hasRung) return;
-    this.#hasRung = true;
-    this.#ring(COMMAND.STOP);
+  #tellStop(): void {
+    if (this.#hasToldStop) return;
+    this.#hasToldStop = true;
+    this.#thread.command(COMMAND.STOP);
   }
 
   #hear(message: WorkerMessage): void {
@@ -146,16 +112,27 @@ class OnnxInstance implements EngineInstance {
       this.outputs = message.outputs;
       this.#settleLoad(undefined);
     } else {
-      this.#stops = true;
+      this.#release();
+      if (message.kind === 'released') return;
       const text = loadProblem(message.message, this.#options.modelPath);
       this.#settleLoad(new StatusError(Code.INVALID_ARGUMENT, text));
     }
   }
 
+  /** The thread has nothing of this model any more. */
+  #release(): void {
+    this.#stops = true;
+    this.#hasToldStop = true;
+    this.#inputSlab = undefined;
+    this.#outputSlabs.fill(undefined);
+    this.#threads.give(this.#thread);
+    this.#settleEnd(undefined);
+  }
+
   #finish(outcome: RunOutcome): void {
     const run = this.#run;
     this.#run = undefined;
-    if (this.#stops) this.#ringStop();
+    if (this.#stops) this.#tellStop();
     run?.done(outcome);
   }
 
@@ -165,7 +142,7 @@ class OnnxInstance implements EngineInstance {
     if (run === undefined || slab === undefined) {
       return { ok: false, error: internal('an answer without a run'), hasEnded: false };
     }
-    const computeOutputNs = this.#controlNs[CONTROL_NS.OUTPUT] ?? 0;
+    const computeOutputNs = this.#thread.outputNs;
     const sinceNs = (this.#options.clock.nowMs() - run.startedMs) * 1e6;
     const outputs: Tensor[] = [];
     for (const [i, place] of readTable(slab.words, this.outputs.length).entries()) {
@@ -183,19 +160,18 @@ class OnnxInstance implements EngineInstance {
     };
   }
 
-  #bury(exitCode: number): StatusError | undefined {
-    const wasAsked = this.#stops && this.#run === undefined;
-    const why = this.#crash instanceof Error ? this.#crash.message : `exit code ${exitCode}`;
+  #bury(why: string): void {
     const error = new StatusError(
       Code.UNAVAILABLE,
       `the thread that runs ${basename(this.#options.modelPath)} ended: ${why}; try again`,
     );
     this.#stops = true;
+    this.#hasToldStop = true;
     this.#settleLoad(error);
+    this.#settleEnd(error);
     const run = this.#run;
     this.#run = undefined;
     run?.done({ ok: false, error, hasEnded: true });
-    return wasAsked ? undefined : error;
   }
 }
 

@@ -9,8 +9,9 @@ import { arrayOver, datatypeOf, type OrtType, ortTypeOf } from './element-types.
 import {
   COMMAND,
   CONTROL,
-  CONTROL_NS,
   type InputSlabMessage,
+  type LoadMessage,
+  MEASURED,
   type WorkerMessage,
   type WorkerSetup,
 } from './protocol.ts';
@@ -24,10 +25,22 @@ const ort = await import('onnxruntime-node');
 const FATAL_ONLY = 4;
 const setup = workerData as WorkerSetup;
 const control = new Int32Array(setup.control);
-const controlNs = new Float64Array(setup.control);
+const measured = new Float64Array(setup.control);
+let seen = 0;
 
 function tell(message: WorkerMessage): void {
   parentPort?.postMessage(message);
+}
+
+/** Sleeps until the doorbell rings. */
+function nextCommand(): number {
+  Atomics.wait(control, CONTROL.DOORBELL, seen);
+  seen = Atomics.load(control, CONTROL.DOORBELL);
+  return Atomics.load(control, CONTROL.COMMAND);
+}
+
+function receive(): unknown {
+  return parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message;
 }
 
 function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: string): TensorSpec[] {
@@ -44,9 +57,6 @@ function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: stri
     return { name: value.name, datatype, shape };
   });
 }
-
-const outputSlabs: (Slab | undefined)[] = [undefined, undefined];
-let turn = 0;
 
 /** Views of the inputs where they are; the runtime reads shared memory like its own. */
 function feed(slab: Slab, inputs: readonly TensorSpec[]): Record<string, Tensor> {
@@ -71,37 +81,41 @@ function bytesOf(tensor: Tensor): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** Copies the outputs to the slab whose turn it is, telling the owner of a new one. */
-function publish(results: Tensor[]): void {
-  const index = turn;
-  turn = 1 - turn;
-  const data = results.map(bytesOf);
-  const { places, sizeBytes } = layOut(
-    results.map(({ dims }, i) => ({ lengthBytes: data[i]?.length ?? 0, shape: dims })),
-  );
-  const slab = slabFor(outputSlabs[index], sizeBytes);
-  if (slab !== outputSlabs[index]) {
-    outputSlabs[index] = slab;
-    tell({ kind: 'output_slab', index, slab: slab.buffer });
+/** The two slabs of one model's outputs, used in turn. */
+class OutputSlabs {
+  readonly #slabs: (Slab | undefined)[] = [undefined, undefined];
+  #turn = 0;
+
+  /** Copies the outputs, telling the owner of a new slab. Returns which it is. */
+  publish(results: readonly Tensor[]): number {
+    const index = this.#turn;
+    const data = results.map(bytesOf);
+    const { places, sizeBytes } = layOut(
+      results.map(({ dims }, i) => ({ lengthBytes: data[i]?.length ?? 0, shape: dims })),
+    );
+    const slab = slabFor(this.#slabs[index], sizeBytes);
+    if (slab !== this.#slabs[index]) {
+      this.#slabs[index] = slab;
+      tell({ kind: 'output_slab', index, slab: slab.buffer });
+    }
+    writeTable(slab.words, places);
+    for (const [i, { offset }] of places.entries()) slab.bytes.set(data[i] ?? [], offset);
+    this.#turn = 1 - index;
+    return index;
   }
-  writeTable(slab.words, places);
-  for (const [i, { offset }] of places.entries()) slab.bytes.set(data[i] ?? [], offset);
 }
 
 async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): Promise<void> {
+  const outputs = new OutputSlabs();
   let slab = new Slab(new SharedArrayBuffer(0));
-  for (let seen = 0; ; ) {
-    Atomics.wait(control, CONTROL.DOORBELL, seen);
-    seen = Atomics.load(control, CONTROL.DOORBELL);
-    if (Atomics.load(control, CONTROL.COMMAND) === COMMAND.STOP) return;
-    const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort);
-    if (received !== undefined) slab = new Slab((received.message as InputSlabMessage).slab);
+  while (nextCommand() === COMMAND.RUN) {
+    const message = receive() as InputSlabMessage | undefined;
+    if (message !== undefined) slab = new Slab(message.slab);
     try {
       const results = await session.run(feed(slab, inputs), { logSeverityLevel: FATAL_ONLY });
       const startMs = performance.now();
-      const index = turn;
-      publish(session.outputNames.map((name) => results[name] as Tensor));
-      controlNs[CONTROL_NS.OUTPUT] = (performance.now() - startMs) * 1e6;
+      const index = outputs.publish(session.outputNames.map((name) => results[name] as Tensor));
+      measured[MEASURED.OUTPUT_NS] = (performance.now() - startMs) * 1e6;
       tell(index);
     } catch (thrown) {
       const { code, message } = statusOf(thrown, Code.INTERNAL);
@@ -110,22 +124,25 @@ async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): 
   }
 }
 
-let session: InferenceSession | undefined;
-let inputs: TensorSpec[] = [];
-try {
-  session = await ort.InferenceSession.create(setup.modelPath, {
-    intraOpNumThreads: setup.intraOpThreads,
-    interOpNumThreads: 1,
-    logSeverityLevel: FATAL_ONLY,
-  });
-  inputs = specsOf(session.inputMetadata, 'input');
-  tell({ kind: 'loaded', inputs, outputs: specsOf(session.outputMetadata, 'output') });
-} catch (thrown) {
-  await session?.release();
-  session = undefined;
-  tell({ kind: 'load_failed', message: statusOf(thrown).message });
-}
-if (session !== undefined) {
+async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
+  let session: InferenceSession | undefined;
+  let inputs: TensorSpec[];
+  try {
+    session = await ort.InferenceSession.create(modelPath, {
+      intraOpNumThreads: intraOpThreads,
+      interOpNumThreads: 1,
+      logSeverityLevel: FATAL_ONLY,
+    });
+    inputs = specsOf(session.inputMetadata, 'input');
+    tell({ kind: 'loaded', inputs, outputs: specsOf(session.outputMetadata, 'output') });
+  } catch (thrown) {
+    await session?.release();
+    tell({ kind: 'load_failed', message: statusOf(thrown).message });
+    return;
+  }
   await serve(session, inputs);
   await session.release();
+  tell({ kind: 'released' });
 }
+
+while (nextCommand() === COMMAND.LOAD) await host(receive() as LoadMessage);
