@@ -8,7 +8,14 @@ import { abortable } from '../../common/abortable.ts';
 import { isSha256 } from '../../common/names.ts';
 import { type StatusError, unavailable } from '../../common/status.ts';
 import { diskError, errnoOf } from '../disk-error.ts';
-import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from './blobs.ts';
+import type {
+  BlobInfo,
+  BlobListing,
+  BlobRange,
+  BlobReader,
+  BlobStore,
+  BlobWriteOptions,
+} from './blobs.ts';
 import {
   blobTooLarge,
   checkListLimit,
@@ -30,6 +37,11 @@ export async function openDirectoryBlobs(root: string): Promise<BlobStore> {
   } catch (thrown) {
     throw diskError(thrown, 'make the folder of the blobs', root);
   }
+  return new DirectoryBlobs(root);
+}
+
+/** Reads a folder that another thread of this process has open for writing. */
+export function readDirectoryBlobs(root: string): BlobReader {
   return new DirectoryBlobs(root);
 }
 

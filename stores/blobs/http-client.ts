@@ -1,0 +1,113 @@
+// A blob store behind HTTP (stores/blobs/http-server.ts), as a BlobStore.
+import { Readable } from 'node:stream';
+import { isSha256 } from '../../common/names.ts';
+import { Code, StatusError, statusOf, unavailable } from '../../common/status.ts';
+import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from './blobs.ts';
+import { blobInfo, blobList, EXPECTED_HEADER, errorFrom, MAX_BYTES_HEADER } from './http-wire.ts';
+import { blobTooLarge, checkListLimit, checkWriteOptions, noSuchBlob, startOf } from './limits.ts';
+
+/** @param base 'http://host:port' */
+export function httpBlobs(base: string): BlobStore {
+  return new HttpBlobs(base.replace(/\/+$/, ''));
+}
+
+class HttpBlobs implements BlobStore {
+  readonly #base: string;
+  readonly #closing = new AbortController();
+
+  constructor(base: string) {
+    this.#base = base;
+  }
+
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    this.#closing.signal.throwIfAborted();
+    try {
+      return await fetch(`${this.#base}${path}`, { ...init, signal: this.#closing.signal });
+    } catch (thrown) {
+      if (thrown instanceof StatusError) throw thrown;
+      const cause = (thrown as { cause?: unknown }).cause;
+      if (cause instanceof StatusError) throw cause;
+      throw unavailable(`no blob server answers at ${this.#base}: ${String(cause ?? thrown)}`);
+    }
+  }
+
+  async #ok(response: Response): Promise<Response> {
+    if (response.ok) return response;
+    throw errorFrom(response.status, await response.text());
+  }
+
+  async stat(sha256: string): Promise<BlobInfo | undefined> {
+    if (!isSha256(sha256)) return undefined;
+    const response = await this.#fetch(`/blobs/${sha256}`, { method: 'HEAD' });
+    if (response.status === 404) return undefined;
+    if (!response.ok) throw errorFrom(response.status, '');
+    return { sha256, sizeBytes: Number(response.headers.get('content-length')) };
+  }
+
+  async *read(sha256: string, range?: BlobRange): AsyncGenerator<Uint8Array> {
+    const startByte = startOf(range);
+    if (!isSha256(sha256)) throw noSuchBlob(sha256);
+    const headers = startByte === 0 ? {} : { range: `bytes=${startByte}-` };
+    const response = await this.#ok(await this.#fetch(`/blobs/${sha256}`, { headers }));
+    if (response.body === null) return;
+    try {
+      yield* response.body as unknown as AsyncIterable<Uint8Array>;
+    } catch (thrown) {
+      throw statusOf(thrown, Code.UNAVAILABLE);
+    }
+  }
+
+  async write(source: AsyncIterable<Uint8Array>, options: BlobWriteOptions): Promise<BlobInfo> {
+    checkWriteOptions(options);
+    const { maxBytes, expectedSha256 } = options;
+    const outcome: { failure?: unknown } = {};
+    const headers = {
+      'content-type': 'application/octet-stream',
+      [MAX_BYTES_HEADER]: String(maxBytes),
+      ...(expectedSha256 === undefined ? {} : { [EXPECTED_HEADER]: expectedSha256 }),
+    };
+    try {
+      const body = Readable.toWeb(Readable.from(counted(source, maxBytes, outcome)));
+      const init = { method: 'POST', body: body as ReadableStream, duplex: 'half', headers };
+      const response = await this.#ok(await this.#fetch('/blobs', init as RequestInit));
+      return blobInfo.parse(await response.json());
+    } catch (thrown) {
+      // What the source itself threw is the reason; the cut connection only follows from it.
+      throw outcome.failure ?? thrown;
+    }
+  }
+
+  async remove(sha256: string): Promise<void> {
+    if (!isSha256(sha256)) return;
+    await this.#ok(await this.#fetch(`/blobs/${sha256}`, { method: 'DELETE' }));
+  }
+
+  async list(after: string, limit: number): Promise<readonly BlobListing[]> {
+    checkListLimit(limit);
+    const query = new URLSearchParams({ after, limit: String(limit) });
+    const response = await this.#ok(await this.#fetch(`/blobs?${query}`));
+    return blobList.parse(await response.json()).blobs;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(unavailable('the blob store is closed'));
+  }
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  outcome: { failure?: unknown },
+): AsyncGenerator<Uint8Array> {
+  let sizeBytes = 0;
+  try {
+    for await (const chunk of source) {
+      sizeBytes += chunk.byteLength;
+      if (sizeBytes > maxBytes) throw blobTooLarge(maxBytes);
+      yield chunk;
+    }
+  } catch (thrown) {
+    outcome.failure = thrown;
+    throw thrown;
+  }
+}

@@ -1,0 +1,143 @@
+// Serves a blob store over HTTP: for uploads that stream through, and for nodes without a store of
+// their own. Bodies flow both ways with backpressure; half an upload leaves nothing.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import {
+  Code,
+  codeName,
+  httpStatusOf,
+  invalidArgument,
+  notFound,
+  type StatusError,
+  statusOf,
+  unavailable,
+} from '../../common/status.ts';
+import { type BlobStore, MAX_LIST_BLOBS } from './blobs.ts';
+import { EXPECTED_HEADER, MAX_BYTES_HEADER } from './http-wire.ts';
+import { blobTooLarge, pastEnd } from './limits.ts';
+
+/** Largest blob that is taken; more is answered 413 (RESOURCE_EXHAUSTED). */
+export const DEFAULT_MAX_BLOB_BYTES = 64 * 1024 ** 3;
+const HEADERS_TIMEOUT_MS = 10_000;
+/** An upload or download that moves nothing for so long is cut. */
+const IDLE_TIMEOUT_MS = 60_000;
+const MAX_CONNECTIONS = 1_024;
+
+export interface ServeBlobsOptions {
+  readonly maxBlobBytes?: number;
+  readonly idleTimeoutMs?: number;
+}
+
+/** An HTTP server that is not listening yet. */
+export function serveBlobs(store: BlobStore, options: ServeBlobsOptions = {}): Server {
+  const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
+    (request, response) => {
+      route(store, options.maxBlobBytes ?? DEFAULT_MAX_BLOB_BYTES, request, response).catch(
+        (thrown: unknown) => refuse(request, response, statusOf(thrown)),
+      );
+    },
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  server.setTimeout(options.idleTimeoutMs ?? IDLE_TIMEOUT_MS, (socket) => socket.destroy());
+  return server;
+}
+
+async function route(
+  store: BlobStore,
+  maxBlobBytes: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://blobs');
+  const [, root, sha256, ...rest] = url.pathname.split('/');
+  if (root !== 'blobs' || rest.length > 0) throw notFound('here is /blobs and /blobs/SHA256');
+  const { method = 'GET' } = request;
+  if (sha256 === undefined) {
+    if (method === 'POST') return await upload(store, maxBlobBytes, request, response);
+    if (method === 'GET') return await list(store, url.searchParams, response);
+  } else {
+    if (method === 'GET' || method === 'HEAD') return await send(store, sha256, request, response);
+    if (method === 'DELETE') {
+      await store.remove(sha256);
+      response.writeHead(204).end();
+      return;
+    }
+  }
+  throw invalidArgument(`${method} is not for this path`);
+}
+
+async function upload(
+  store: BlobStore,
+  maxBlobBytes: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const maxBytes = Math.min(
+    maxBlobBytes,
+    wholeNumber(request.headers[MAX_BYTES_HEADER], maxBlobBytes),
+  );
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw blobTooLarge(maxBytes);
+  const expected = request.headers[EXPECTED_HEADER];
+  const expectation = typeof expected === 'string' ? { expectedSha256: expected } : {};
+  json(response, 201, await store.write(whole(request), { maxBytes, ...expectation }));
+}
+
+/** A body that ends early is an error, not a shorter blob. */
+async function* whole(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    yield* request as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    throw unavailable(`the upload was cut: ${String(cause)}`);
+  }
+  if (!request.complete) throw unavailable('the upload was cut before its end');
+}
+
+async function list(store: BlobStore, query: URLSearchParams, response: ServerResponse) {
+  const limit = wholeNumber(query.get('limit') ?? undefined, MAX_LIST_BLOBS);
+  json(response, 200, { blobs: await store.list(query.get('after') ?? '', limit) });
+}
+
+async function send(
+  store: BlobStore,
+  sha256: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const info = await store.stat(sha256);
+  if (info === undefined) throw notFound(`no blob has the SHA-256 '${sha256.slice(0, 64)}'`);
+  const found = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
+  const startByte = Number(found?.[1] ?? 0);
+  if (startByte > info.sizeBytes) throw pastEnd(startByte, info.sizeBytes);
+  const length = info.sizeBytes - startByte;
+  const headers: Record<string, string | number> = {
+    'content-type': 'application/octet-stream',
+    'content-length': length,
+    'accept-ranges': 'bytes',
+  };
+  if (found !== null) {
+    headers['content-range'] = `bytes ${startByte}-${info.sizeBytes - 1}/${info.sizeBytes}`;
+  }
+  response.writeHead(found === null ? 200 : 206, headers);
+  if (request.method === 'HEAD' || length === 0) return void response.end();
+  await pipeline(Readable.from(store.read(sha256, { startByte })), response);
+}
+
+function wholeNumber(text: string | string[] | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text);
+  throw invalidArgument(`'${String(text).slice(0, 40)}' must be a whole number`);
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, error: StatusError): void {
+  if (response.headersSent) return void response.destroy();
+  const status = error.code === Code.RESOURCE_EXHAUSTED ? 413 : httpStatusOf(error.code);
+  // What is left of the body is not read: the connection goes with this answer.
+  if (!request.complete) response.setHeader('connection', 'close');
+  json(response, status, { error: error.message, code: codeName(error.code) });
+}
