@@ -84,11 +84,16 @@ test.serial('a crash of native code is told by its signal', async (t) => {
 });
 
 test('an abort ends the child and is passed on', async (t) => {
+  const modelPath = join(t.context, 'model.onnx');
+  await writeFile(modelPath, slowModel(3_000));
   const abort = new AbortController();
-  const verified = verify(t.context, slowModel(3_000), { signal: abort.signal });
+  const { signal } = abort;
+  const request = { model: 'm', modelPath, configPbtxt: '', sizeBytes: 0, signal };
+  const verified = verifyModel(request);
   const reason = new StatusError(Code.CANCELLED, 'enough');
   abort.abort(reason);
   t.is(await t.throwsAsync(verified), reason);
+  t.is(await t.throwsAsync(verifyModel(request)), reason, 'aborted before it starts');
 });
 
 test('what can not be loaded is refused with the reason, without our folder in it', async (t) => {

@@ -215,6 +215,8 @@ test('what Torus does not do is UNIMPLEMENTED and named', (t) => {
     ['model_repository_agents { agents { name: "checksum" } }', /model_repository_agents/],
     ['instance_group { kind: KIND_GPU }', /instances on a GPU/],
     ['instance_group { gpus: [0] }', /instances on a GPU/],
+    ['instance_group { passive: true }', /passive instances/],
+    ['runtime: "a.so"', /runtime/],
     ['batch_input { kind: BATCH_ELEMENT_COUNT }', /batch_input/],
     ['cc_model_filenames { key: "7.5" value: "a" }', /cc_model_filenames/],
   ];
