@@ -79,7 +79,7 @@ export interface LoadedModel {
    */
   cancel(request: InferRequest): void;
   /**
-   * Takes no more (UNAVAILABLE), runs what is queued, releases the memory and lets the workers end.
+   * Takes no more (UNAVAILABLE), runs what is queued, releases the memory, and leaves its threads.
    * After a hung run it resolves without that worker: see ModelFailure.
    */
   stop(): Promise<void>;

@@ -68,12 +68,17 @@ export function slowModel(steps: number, n = 256): Uint8Array {
   return graph.write();
 }
 
-/** Picks rows of a table of `size` floats: an index past it makes the run fail. */
-export function gatherModel(size: number): Uint8Array {
+/**
+ * Picks rows of a table of `size` floats, counted from `first`: an index outside makes the run
+ * fail.
+ */
+export function gatherModel(size: number, first = 0): Uint8Array {
   const graph = new GraphBuilder('gather');
   graph.input('index', 'INT64', ['batch', 1]);
+  const offset = graph.constant(int64s([first]));
+  const at = graph.node('Sub', ['index', offset]);
   const table = graph.constant(floats(Array.from({ length: size }, (_, i) => i * 10)));
-  graph.node('Gather', [table, 'index'], { output: 'value' });
+  graph.node('Gather', [table, at], { output: 'value' });
   graph.output('value', 'FP32', ['batch', 1]);
   return graph.write();
 }
@@ -95,6 +100,26 @@ export function repeatModel(times: number): Uint8Array {
   graph.node('Tile', ['x', repeats], { output: 'y' });
   graph.output('y', 'UINT8', ['batch', 'wider']);
   return graph.write();
+}
+
+/** Its weights are said to be in a file of their own, which is not made here. */
+export function externalDataModel(location: string): Uint8Array {
+  const entry = (key: string, value: string) => [...bytesField(1, key), ...bytesField(2, value)];
+  // TensorProto: dims 1, data_type 2 (FLOAT), name 8, external_data 13, data_location 14
+  // (EXTERNAL).
+  const weights = [8, 2, 16, 1, ...bytesField(8, 'w')];
+  weights.push(...bytesField(13, entry('location', location)), 14 << 3, 1);
+  const graph = new GraphBuilder('external');
+  graph.input('x', 'FP32', ['batch', 2]);
+  graph.input('w', 'FP32', [2]);
+  graph.output(graph.node('Add', ['x', 'w'], { output: 'y' }), 'FP32', ['batch', 2]);
+  // Fields may come in pieces: a second graph field is merged into the first.
+  return Uint8Array.of(...graph.write(), ...bytesField(7, bytesField(5, weights)));
+}
+
+function bytesField(field: number, value: string | readonly number[]): number[] {
+  const bytes = typeof value === 'string' ? [...new TextEncoder().encode(value)] : value;
+  return [(field << 3) | 2, bytes.length, ...bytes];
 }
 
 /** An operator that no runtime has. */

@@ -7,6 +7,7 @@ import { Code, StatusError } from '../../../common/status.ts';
 import { DATATYPES, type Datatype, elementSizeBytes, type Tensor } from '../../../common/tensor.ts';
 import {
   addModel,
+  externalDataModel,
   gatherModel,
   identityModel,
   repeatModel,
@@ -98,7 +99,7 @@ test('any byte but 0 is true', async (t) => {
 
 test('slabs grow for inputs and outputs, and shrink after big ones', async (t) => {
   const instance = await start(repeatModel(3));
-  for (const size of [10, 1_000_000, 20, 20_000_000, 30]) {
+  for (const size of [10, 1_000_000, 20, 6_000_000, 30]) {
     const bytes = new Uint8Array(size).fill(size % 251);
     const x: Tensor = { name: 'x', datatype: 'UINT8', shape: [1, size], bytes };
     const outcome = await run(instance, single(x));
@@ -154,6 +155,8 @@ const UNLOADABLE: readonly [what: string, model: () => Uint8Array, reason: RegEx
   ['no ONNX', () => Buffer.from('PK\x03\x04 nonsense'), /can not be loaded: /],
   ['empty', () => new Uint8Array(0), /can not be loaded: /],
   ['of an unknown operator', unknownOperatorModel, /NoSuchOperator/],
+  ['without its external data', () => externalDataModel('w.bin'), /w\.bin/],
+  ['with data outside its folder', () => externalDataModel('../w.bin'), /escapes model directory/],
 ];
 
 for (const [what, model, reason] of UNLOADABLE) {

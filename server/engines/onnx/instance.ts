@@ -186,7 +186,11 @@ function plain(message: string): string {
 
 /** ONNX Runtime's reason, without this machine's folders in it. */
 function loadProblem(message: string, modelPath: string): string {
-  const text = plain(message).replaceAll(`${dirname(modelPath)}/`, '');
+  const folder = dirname(modelPath);
+  const text = plain(message)
+    .replaceAll(`${folder}/`, '')
+    .replaceAll(folder, '.')
+    .replaceAll(/"\/[^"]*"/g, '"(outside)"');
   const type = /^Unsupported data type: (\d+)$/.exec(text)?.[1];
   if (type === undefined) return `${basename(modelPath)} can not be loaded: ${text}`;
   const name = type === '16' ? 'BF16' : `of ONNX element type ${type}`;
