@@ -15,6 +15,7 @@ const PAUSE_MS = 20;
 let request: TrainingRequest | undefined;
 let builder: TableBuilder | undefined;
 let isCancelled = false;
+let isTraining = false;
 let pausedMs = performance.now();
 
 function send(message: FromTraining): Promise<void> {
@@ -30,7 +31,11 @@ async function pause(): Promise<void> {
     await setImmediate();
     pausedMs = performance.now();
   }
-  if (isCancelled) throw new StatusError(Code.CANCELLED, 'the training was cancelled');
+  if (isCancelled) throw cancelled();
+}
+
+function cancelled(): StatusError {
+  return new StatusError(Code.CANCELLED, 'the training was cancelled');
 }
 
 async function train(): Promise<TrainingResult> {
@@ -40,6 +45,7 @@ async function train(): Promise<TrainingResult> {
   const { spec, modelPath, nativeModulePath, backend: only } = request;
   const table = builder.finish();
   builder = undefined;
+  isTraining = true;
   const backend = await startBackend({ nativeModulePath, only });
   const startMs = performance.now();
   const model = await trainModel(spec, table, {
@@ -69,6 +75,7 @@ async function take(message: ToTraining): Promise<void> {
       break;
     case 'cancel':
       isCancelled = true;
+      if (!isTraining) throw cancelled();
   }
 }
 

@@ -1,9 +1,12 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { TrainSpec } from '../catalog/documents.ts';
-import { systemClock } from '../common/clock.ts';
+import { systemClock, VirtualClock } from '../common/clock.ts';
+import { Code, StatusError } from '../common/status.ts';
 import { readOnnx } from '../model/onnx/reader.ts';
 import {
   batchesOf,
@@ -15,7 +18,12 @@ import {
   trainSpecOf,
 } from '../test/support/training-data.ts';
 import type { PackedBatch } from './columns/packed.ts';
-import { runTrainingProcess, type TrainingProcessOptions } from './training-process.ts';
+import {
+  MAX_WAITING_BATCHES,
+  runTrainingProcess,
+  STOP_GRACE_MS,
+  type TrainingProcessOptions,
+} from './training-process.ts';
 
 let directory = '';
 let made = 0;
@@ -80,4 +88,106 @@ test.serial('penguins: mixed columns with missing values are learned', async (t)
   const result = await runTrainingProcess(options);
 
   t.true((result.metrics.val_accuracy ?? 0) >= 0.95, `${result.metrics.val_accuracy}`);
+});
+
+test.serial('what is wrong with the data comes back with its code', async (t) => {
+  const sample = { ...digits(), rows: digits().rows.slice(0, 5) };
+  const error = await t.throwsAsync(runTrainingProcess(optionsFor(sample, {})), {
+    instanceOf: StatusError,
+    message: /has 5 rows: training needs at least 10/,
+  });
+  t.is(error?.code, Code.FAILED_PRECONDITION);
+});
+
+test.serial('an error of the source ends the process and is the answer', async (t) => {
+  const batches = (async function* (): AsyncGenerator<PackedBatch> {
+    yield* [...batchesOf(digits())].slice(0, 2);
+    throw new StatusError(Code.UNAVAILABLE, 'the store is gone');
+  })();
+  const error = await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, { batches })));
+  t.like(error, { code: Code.UNAVAILABLE, message: 'the store is gone' });
+});
+
+/** A program in place of the training process. */
+async function program(source: string): Promise<string> {
+  made += 1;
+  const path = join(directory, `${made}.mjs`);
+  await writeFile(path, source);
+  return path;
+}
+
+test.serial('a process that dies is an error that says how, and what it said', async (t) => {
+  const programPath = await program(
+    "console.error('no such library'); process.kill(process.pid, 'SIGSEGV');",
+  );
+  const error = await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, { programPath })), {
+    instanceOf: StatusError,
+    message: /ended by SIGSEGV; it said: no such library/,
+  });
+  t.is(error?.code, Code.INTERNAL);
+});
+
+test.serial('a process that runs out of memory says so, and what to do', async (t) => {
+  const error = await t.throwsAsync(
+    runTrainingProcess(optionsFor(digits(), {}, { heapLimitMb: 8 })),
+    { instanceOf: StatusError, message: /out of memory \(its heap may take 8 MB\): use fewer/ },
+  );
+  t.is(error?.code, Code.RESOURCE_EXHAUSTED);
+});
+
+test.serial(
+  'rows wait for a process that takes none; one that does not stop is killed',
+  async (t) => {
+    const programPath = await program(
+      'process.on("message", () => {}); setInterval(() => {}, 1e6);',
+    );
+    const clock = new VirtualClock();
+    const stop = new AbortController();
+    let pulled = 0;
+    const batches = (async function* (): AsyncGenerator<PackedBatch> {
+      for (const batch of batchesOf(digits(), 10)) {
+        pulled += 1;
+        // The one too many is held, not sent: nothing asks for another after it.
+        if (pulled > MAX_WAITING_BATCHES) setImmediate(() => stop.abort(new Error('enough')));
+        yield batch;
+      }
+    })();
+    stop.signal.addEventListener('abort', () => setImmediate(() => clock.advance(STOP_GRACE_MS)));
+    const given = { programPath, clock, batches, signal: stop.signal };
+    await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, given)), { message: 'enough' });
+    t.is(pulled, MAX_WAITING_BATCHES + 1);
+  },
+);
+
+test.serial('a cancel while rows are read ends the process without a kill', async (t) => {
+  const stop = new AbortController();
+  const batches = (async function* (): AsyncGenerator<PackedBatch> {
+    yield* [...batchesOf(digits())].slice(0, 1);
+    stop.abort(new Error('cancelled'));
+  })();
+  // Under a clock that stands still nothing would be killed.
+  const given = { batches, signal: stop.signal, clock: new VirtualClock() };
+  await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, given)), {
+    message: 'cancelled',
+  });
+});
+
+test.serial('the process sees nothing of the environment but what it needs', async (t) => {
+  process.env.TORUS_SECRET_OF_THE_PARENT = 'x';
+  const programPath = await program(`
+    const names = Object.keys(process.env).filter((name) => name.includes('SECRET'));
+    process.send({ kind: 'failed', code: 13, message: 'saw ' + names.length + ' secrets' });
+    process.disconnect();
+  `);
+  await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, { programPath })), {
+    message: 'saw 0 secrets',
+  });
+});
+
+test.serial('without its parent the process ends', async (t) => {
+  const child = fork(new URL('child.ts', import.meta.url), { serialization: 'advanced' });
+  const { spec, features, target, modelPath } = optionsFor(digits(), {}).request;
+  child.send({ kind: 'start', request: { spec, features, target, modelPath } });
+  child.disconnect();
+  t.deepEqual(await once(child, 'exit'), [1, null]);
 });

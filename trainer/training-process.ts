@@ -37,6 +37,8 @@ export interface TrainingProcessOptions {
   readonly signal: AbortSignal;
   readonly listener: TrainingListener;
   readonly clock: Clock;
+  /** CHILD_HEAP_LIMIT_MB when absent. */
+  readonly heapLimitMb?: number;
   /** The program that is run; the training process unless a test says otherwise. */
   readonly programPath?: string;
 }
@@ -53,6 +55,7 @@ export async function runTrainingProcess(options: TrainingProcessOptions): Promi
 
 class TrainingRun {
   readonly #options: TrainingProcessOptions;
+  readonly #heapLimitMb: number;
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
   #stderr = '';
@@ -65,10 +68,11 @@ class TrainingRun {
 
   constructor(options: TrainingProcessOptions) {
     this.#options = options;
+    this.#heapLimitMb = options.heapLimitMb ?? CHILD_HEAP_LIMIT_MB;
     const program = options.programPath ?? fileURLToPath(new URL('child.ts', import.meta.url));
     this.#child = fork(program, {
       serialization: 'advanced',
-      execArgv: [`--max-old-space-size=${CHILD_HEAP_LIMIT_MB}`],
+      execArgv: [`--max-old-space-size=${this.#heapLimitMb}`],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: childEnvironment(),
     });
@@ -179,7 +183,7 @@ class TrainingRun {
       this.#fail(
         new StatusError(
           Code.RESOURCE_EXHAUSTED,
-          `the training process ran out of memory (its heap may take ${CHILD_HEAP_LIMIT_MB} MB): ` +
+          `the training process ran out of memory (its heap may take ${this.#heapLimitMb} MB): ` +
             'use fewer rows, features or hidden units, or a smaller batchSize',
         ),
       );

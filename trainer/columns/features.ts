@@ -7,6 +7,8 @@ import type { NumberColumn, Table, TableColumn, TextColumn } from './table.ts';
 
 /** Columns after one-hot encoding. More: FAILED_PRECONDITION. */
 export const MAX_FEATURE_WIDTH = 65_536;
+/** Features of mixed kinds are an input of the model each. More: FAILED_PRECONDITION. */
+export const MAX_COLUMN_INPUTS = 1_000;
 /** Memory of the encoded rows. More: RESOURCE_EXHAUSTED. */
 export const MAX_MATRIX_BYTES = 1024 * 1024 * 1024;
 
@@ -54,6 +56,12 @@ export function planFeatures(
   options: PlanOptions = { sharesScale: false },
 ): FeaturePlan {
   const form = table.features.every(fitsMatrix) ? 'matrix' : 'columns';
+  if (form === 'columns' && table.features.length > MAX_COLUMN_INPUTS) {
+    throw failedPrecondition(
+      `${table.features.length} features that are not all numbers without gaps would be an input ` +
+        `each, more than ${MAX_COLUMN_INPUTS}: use fewer, or only numbers with none missing`,
+    );
+  }
   const shared = options.sharesScale ? momentsOf(table.features, trainRows) : undefined;
   const features = table.features.map((column) =>
     isNumeric(column)
