@@ -76,7 +76,9 @@ export interface StreamCall extends CallContext {
  * UNAVAILABLE is a plain StatusError.
  */
 export class ConnectionLost extends StatusError {
-  /** False: the call certainly never reached a handler. True: only send it again if that is safe. */
+  /**
+   * False: the call certainly never reached a handler. True: only send it again if that is safe.
+   */
   readonly mayHaveRun: boolean;
 
   constructor(message: string, mayHaveRun: boolean, options?: ErrorOptions) {

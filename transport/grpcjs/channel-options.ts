@@ -1,5 +1,5 @@
 // The settings that both sides of a grpc-js connection share.
-import type { ChannelOptions } from '@grpc/grpc-js';
+import { type ChannelOptions, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 
 /** A quiet connection with open calls is pinged this often. */
 export const KEEPALIVE_TIME_MS = 10_000;
@@ -11,6 +11,10 @@ export const MAX_CONCURRENT_STREAMS = 10_000;
 export const CLIENT_WINDOW_BYTES = 1024 * 1024;
 /** A stream with more than this unsent tells its writer to wait. */
 export const STREAM_BUFFER_BYTES = 256 * 1024;
+
+// grpc-js writes to the console by itself, metadata with its values too: those may be secrets, and
+// what matters comes back as a status.
+setLogVerbosity(logVerbosity.NONE);
 
 export function commonOptions(maxMessageBytes: number): ChannelOptions {
   return {
