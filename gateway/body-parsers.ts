@@ -1,5 +1,5 @@
-// How JSON bodies come in: read under a limit, counted against what all requests may hold, no deeper
-// than allowed, and as an object.
+// How JSON bodies come in: read under a limit, counted against what all requests may hold, and no
+// deeper than allowed.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';

@@ -1,6 +1,6 @@
-// What an HTTP request says about the call that is made for it: its deadline, its trace, and that it
-// ends when the client goes away.
-import type { FastifyRequest } from 'fastify';
+// What an HTTP request says about the call that is made for it: its deadline, its trace, and that
+// it ends when the client goes away.
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { invalidArgument } from '../common/status.ts';
 import { DEFAULT_DEADLINE_MS, type Metadata } from '../transport/backend.ts';
 import type { InvokeOptions } from '../transport/invoke.ts';
@@ -26,8 +26,8 @@ export function timeoutOf(header: string | undefined): number {
   const unitMs = UNIT_MS[unit];
   if (digits === undefined || unitMs === undefined) {
     throw invalidArgument(
-      `header ${DEADLINE_HEADER} ${JSON.stringify(header.slice(0, 32))} is no duration: give up to ` +
-        '8 digits and a unit of H, M, S, m (milliseconds), u or n, like 500m',
+      `header ${DEADLINE_HEADER} ${JSON.stringify(header.slice(0, 32))} is no duration: give up ` +
+        'to 8 digits and a unit of H, M, S, m (milliseconds), u or n, like 500m',
     );
   }
   return Math.min(Number(digits) * unitMs, MAX_DEADLINE_MS);
@@ -46,10 +46,25 @@ function metadataOf(request: FastifyRequest): Metadata {
   });
 }
 
+/**
+ * Aborts when the connection closes before the answer is out. (Fastify's request.signal listens to
+ * the request, which also closes when its body has been read.)
+ */
+export function clientGone(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  const { raw } = reply;
+  const onClose = (): void => {
+    if (!raw.writableFinished) controller.abort();
+  };
+  if (raw.closed) onClose();
+  else raw.once('close', onClose);
+  return controller.signal;
+}
+
 /** For a call with one answer. @throws INVALID_ARGUMENT for a deadline that is none */
-export function callOptions(request: FastifyRequest): InvokeOptions {
+export function callOptions(request: FastifyRequest, reply: FastifyReply): InvokeOptions {
   const timeoutMs = timeoutOf(one(request.headers[DEADLINE_HEADER]));
-  return { timeoutMs, metadata: metadataOf(request), signal: request.signal };
+  return { timeoutMs, metadata: metadataOf(request), signal: clientGone(reply) };
 }
 
 /** For a stream: it lives until one side ends it. */

@@ -1,5 +1,5 @@
-// JSON with integers past 2^53 unchanged: what ECMAScript has for it (source text of a parsed value,
-// raw JSON when printing) lacks types in the library that the compiler knows.
+// JSON with integers past 2^53 unchanged: what ECMAScript has for it (source text of a parsed
+// value, raw JSON when printing) lacks types in the library that the compiler knows.
 
 /** Text that JSON.stringify prints as it is. */
 export interface RawJson {

@@ -4,7 +4,7 @@ import { Code } from '../common/status.ts';
 import { startGateway } from './gateway.ts';
 import { hashingSink, nobody, nowhere, startedGateway } from './testing/started.ts';
 
-test('what no route takes: unknown address 404, wrong method 405 with the right ones', async (t) => {
+test('an unknown address is 404, a wrong method 405 with the right ones', async (t) => {
   const gateway = await startedGateway();
   t.teardown(gateway.stop);
   const unknown = await gateway.get('/nope');

@@ -18,6 +18,7 @@ import { blobRoutes } from './routes/blobs.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { dataSetRoutes } from './routes/datasets.ts';
 import { homeRoutes } from './routes/home.ts';
+import { inferRoutes } from './routes/infer.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { modelRoutes } from './routes/models.ts';
 import { oipRoutes } from './routes/oip.ts';
@@ -131,6 +132,7 @@ async function build(
     clusterRoutes(scope, admin);
     homeRoutes(scope);
   });
+  await app.register(async (scope) => inferRoutes(scope, options.inference, maxBodyBytes));
   await app.register(async (scope) => blobRoutes(scope, uploads));
 }
 

@@ -1,5 +1,5 @@
-// Errors at the HTTP boundary: a StatusError becomes a status and {"error", "code"}, and so does what
-// the HTTP server itself refuses. Nothing else leaves the gateway as an error.
+// Errors at the HTTP boundary: a StatusError becomes a status and {"error", "code"}, and so does
+// what the HTTP server itself refuses. Nothing else leaves the gateway as an error.
 import { Code, codeName, httpStatusOf, StatusError, statusOf } from '../common/status.ts';
 
 /** A StatusError whose HTTP status is not the one of its code. */

@@ -1,6 +1,6 @@
-// Uploads on their way to the blob store: streamed, never whole in memory, a few at a time, cut when
-// they grow past their limit or stop coming. What is cut leaves nothing behind: the store keeps whole
-// blobs only.
+// Uploads on their way to the blob store: streamed, never whole in memory, a few at a time, cut
+// when they grow past their limit or stop coming. What is cut leaves nothing behind: the store
+// keeps whole blobs only.
 import type { Readable } from 'node:stream';
 import { Code, type StatusError, statusOf, unavailable } from '../common/status.ts';
 import type { BlobInfo } from '../stores/blobs/blobs.ts';
@@ -27,8 +27,8 @@ export interface Uploads {
   /** Runs `work` in one of the places for uploads. @throws UNAVAILABLE when all are taken */
   within<T>(work: () => Promise<T>): Promise<T>;
   /**
-   * @throws RESOURCE_EXHAUSTED (413), DEADLINE_EXCEEDED (408) when nothing comes any more, CANCELLED
-   * when the client has gone
+   * @throws RESOURCE_EXHAUSTED (413), DEADLINE_EXCEEDED (408) when nothing comes any more,
+   * CANCELLED when the client has gone
    */
   store(source: Readable, what: string): Promise<BlobInfo>;
 }

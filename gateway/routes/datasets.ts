@@ -130,7 +130,7 @@ async function importFile(
   uploads: Uploads,
 ): Promise<FastifyReply> {
   const { dataset = '' } = request.params as Readonly<Record<string, string>>;
-  const options = callOptions(request);
+  const options = callOptions(request, reply);
   const wanted = isMultipart(request)
     ? await fromMultipart(request, uploads)
     : withFormat(inputOf(request).body);

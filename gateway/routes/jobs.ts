@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Code, StatusError, unavailable } from '../../common/status.ts';
-import { streamOptions } from '../call-options.ts';
+import { clientGone, streamOptions } from '../call-options.ts';
 import { EVENT_STREAM_TYPE, eventText } from '../event-stream.ts';
 import { EVENT_HEARTBEAT_MS, MAX_EVENT_STREAMS } from '../limits.ts';
 import { answerOfMethod, refTo } from '../openapi.ts';
@@ -96,7 +96,7 @@ async function watchJob(
   stopping: AbortSignal,
 ): Promise<FastifyReply> {
   const name = jobName(inputOf(request));
-  const signal = AbortSignal.any([request.signal, stopping]);
+  const signal = AbortSignal.any([clientGone(reply), stopping]);
   const jobs = rpc.stream(WATCH, { name }, streamOptions(request, signal));
   const rest = jobs[Symbol.asyncIterator]();
   const first = await rest.next();

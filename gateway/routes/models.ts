@@ -155,7 +155,7 @@ async function importVersion(
     ? await fromMultipart(request, uploads)
     : withFormat(inputOf(request).body);
   const body = { ...wanted, parent: `models/${model}` };
-  const job = await rpc.unary(IMPORT, body, callOptions(request));
+  const job = await rpc.unary(IMPORT, body, callOptions(request, reply));
   return sendJson(reply.code(202), job);
 }
 

@@ -47,7 +47,7 @@ function serverRoutes(app: FastifyInstance, rpc: Rpc): void {
       }),
       handler: async (request, reply) => {
         const path = `${INFERENCE_SERVICE}/${method}`;
-        return answer(reply, await rpc.unary(path, {}, callOptions(request)));
+        return answer(reply, await rpc.unary(path, {}, callOptions(request, reply)));
       },
     });
   };
@@ -79,7 +79,7 @@ function modelRoutes(app: FastifyInstance, rpc: Rpc): void {
         handler: async (request, reply) => {
           const model = modelOf(request);
           const path = `${INFERENCE_SERVICE}/${method}`;
-          const json = await rpc.unary(path, { ...model }, callOptions(request));
+          const json = await rpc.unary(path, { ...model }, callOptions(request, reply));
           return sendJson(reply, answer(json, model));
         },
       });
@@ -104,7 +104,7 @@ function modelRoutes(app: FastifyInstance, rpc: Rpc): void {
       answer: answerOfMethod(method),
     }),
     handler: async (request, reply) =>
-      sendJson(reply, await rpc.unary(method, {}, callOptions(request))),
+      sendJson(reply, await rpc.unary(method, {}, callOptions(request, reply))),
   });
 }
 
@@ -132,7 +132,7 @@ function repositoryRoutes(app: FastifyInstance, rpc: Rpc): void {
       if (typeof ready !== 'boolean') {
         throw invalidArgument("Invalid value for 'ready': expected a boolean");
       }
-      const json = await rpc.unary(index, { ready }, callOptions(request));
+      const json = await rpc.unary(index, { ready }, callOptions(request, reply));
       const { models = [] } = json as { models?: readonly Record<string, unknown>[] };
       return sendJson(reply, models.map(withoutEmpty));
     },
@@ -145,7 +145,7 @@ function repositoryRoutes(app: FastifyInstance, rpc: Rpc): void {
         const { params, body } = inputOf(request);
         const parameters = repositoryParameters(body.parameters);
         const message = { modelName: params.model ?? '', parameters };
-        await rpc.unary(`${INFERENCE_SERVICE}/${method}`, message, callOptions(request));
+        await rpc.unary(`${INFERENCE_SERVICE}/${method}`, message, callOptions(request, reply));
         return reply.code(200).send();
       },
     });

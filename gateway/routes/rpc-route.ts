@@ -174,7 +174,7 @@ export function addRpcRoute(app: FastifyInstance, rpc: Rpc, route: RpcRoute): vo
       const answer = await rpc.unary(
         route.rpc,
         route.request(inputOf(request)),
-        callOptions(request),
+        callOptions(request, reply),
       );
       reply.code(status);
       return status === 204 ? reply.send() : sendJson(reply, answer);
