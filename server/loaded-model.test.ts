@@ -172,7 +172,10 @@ test('late, cancelled and surplus requests are answered at once, and never run',
   const tooMany = sum(4, 5);
   model.submit(tooMany);
   t.is((await tooMany.answer).error?.code, Code.INVALID_ARGUMENT);
+  const queued = sum(7);
+  model.submit(queued);
   await model.stop();
+  t.deepEqual(floatsOf((await queued.answer).outputs[0]), [14], 'stopping does not wait longer');
   const after = sum(5);
   model.submit(after);
   t.is((await after.answer).error?.code, Code.UNAVAILABLE);
