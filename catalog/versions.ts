@@ -7,17 +7,32 @@ import { dropVersion, loadVersion, promote, retire } from './models.ts';
 
 const BEING_DELETED = 'is being deleted';
 
-/** Changes a model by what one of its versions is now; looks again when the model changed. */
-async function changeByVersion(
+export interface ModelChange {
+  /** The revision that the caller saw; absent: whatever is stored. */
+  readonly revision?: number | undefined;
+  /** One of the model's versions that the change depends on. */
+  readonly version?: number | undefined;
+}
+
+/**
+ * Changes a model, by what one of its versions is now where it depends on one; looks at both again
+ * when the model changed meanwhile. A change that returns the model it was given writes nothing.
+ * @throws NOT_FOUND, ABORTED for another revision, what `change` throws.
+ */
+export async function changeModel(
   catalog: Catalog,
   model: string,
-  version: number,
-  change: (model: ModelDoc, version: VersionDoc) => ModelDoc,
+  { revision, version }: ModelChange,
+  change: (model: ModelDoc, version: VersionDoc | undefined) => ModelDoc,
 ): Promise<Entry<'model'>> {
   for (let attempt = 1; ; attempt += 1) {
     const entry = await catalog.require('model', model);
-    const found = await catalog.require('version', versionKey(model, version));
-    const next = change(entry.doc, found.doc);
+    checkRevision(`model '${model}'`, entry.revision, revision);
+    const found =
+      version === undefined
+        ? undefined
+        : (await catalog.require('version', versionKey(model, version))).doc;
+    const next = change(entry.doc, found);
     if (next === entry.doc) return entry;
     try {
       return await catalog.put('model', model, next, entry.revision);
@@ -34,8 +49,8 @@ export async function promoteVersion(
   version: number,
   dateMs: number,
 ): Promise<Entry<'model'>> {
-  return await changeByVersion(catalog, model, version, (doc, found) =>
-    promote(doc, found, dateMs),
+  return await changeModel(catalog, model, { version }, (doc, found) =>
+    found === undefined ? doc : promote(doc, found, dateMs),
   );
 }
 
@@ -46,8 +61,8 @@ export async function loadModelVersion(
   version: number,
   dateMs: number,
 ): Promise<Entry<'model'>> {
-  return await changeByVersion(catalog, model, version, (doc, found) =>
-    loadVersion(doc, found, dateMs),
+  return await changeModel(catalog, model, { version }, (doc, found) =>
+    found === undefined ? doc : loadVersion(doc, found, dateMs),
   );
 }
 

@@ -20,7 +20,7 @@ import {
 } from './leader-state.ts';
 import { Planner, type PlanReport } from './planner.ts';
 
-const LEASE_NAME = 'leader';
+export const LEASE_NAME = 'leader';
 
 /** In a cluster: nodes are given the time to tell a registry of themselves that may be new. */
 export const CLUSTER_TIMING: LeaderConfig = {

@@ -1,0 +1,147 @@
+// Removes blobs that nothing names any more. Named are: every version's manifest and the files in it,
+// and what unfinished and recently ended jobs were given. Everything else goes once it is older than
+// the grace period, which covers what is uploaded or published right now and named a moment later.
+import type { Catalog } from '../catalog/catalog.ts';
+import type { JobDoc } from '../catalog/documents.ts';
+import { hasEnded } from '../catalog/jobs.ts';
+import type { Log } from '../common/log.ts';
+import { Code, StatusError } from '../common/status.ts';
+import { decodeManifest, MAX_MANIFEST_BYTES } from '../model/manifest.ts';
+import {
+  type BlobListing,
+  type BlobReader,
+  type BlobStore,
+  MAX_LIST_BLOBS,
+} from '../stores/blobs/blobs.ts';
+
+/** Younger blobs are kept, and what a job was given stays so long after its end. */
+export const GARBAGE_GRACE_MS = 24 * 60 * 60 * 1_000;
+
+export interface GarbageOptions {
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  readonly log: Log;
+  /** The date, milliseconds since 1970. */
+  readonly dateMs: () => number;
+  /** Default GARBAGE_GRACE_MS. */
+  readonly graceMs?: number;
+}
+
+export interface GarbageReport {
+  readonly blobs: number;
+  readonly removed: number;
+  readonly removedBytes: number;
+}
+
+/** Blobs that a job names, as long as it may still read them. */
+export function blobsOfJob(job: JobDoc, nowMs: number, graceMs: number): readonly string[] {
+  if (hasEnded(job) && nowMs - (job.endedMs ?? job.updatedMs) > graceMs) return [];
+  switch (job.spec.kind) {
+    case 'train':
+      return [];
+    case 'import_dataset':
+      return [job.spec.blobSha256];
+    case 'import_model':
+      return job.spec.files.map(({ sha256 }) => sha256);
+  }
+}
+
+/** Those of a listing that nothing names and that are old enough. */
+export function garbageOf(
+  listing: readonly BlobListing[],
+  named: ReadonlySet<string>,
+  nowMs: number,
+  graceMs: number,
+): readonly BlobListing[] {
+  return listing.filter(
+    ({ sha256, writtenMs }) => !named.has(sha256) && nowMs - writtenMs > graceMs,
+  );
+}
+
+/**
+ * One pass. The blobs are listed before it is read what is named, so a blob that is named meanwhile is
+ * seen; one that is written again between is young. Nothing is removed when a manifest can't be read.
+ */
+export async function collectGarbage(options: GarbageOptions): Promise<GarbageReport> {
+  const { blobs, log, dateMs, graceMs = GARBAGE_GRACE_MS } = options;
+  const listing = await listAll(blobs);
+  const nowMs = dateMs();
+  const old = listing.filter(({ writtenMs }) => nowMs - writtenMs > graceMs);
+  if (old.length === 0) return { blobs: listing.length, removed: 0, removedBytes: 0 };
+  const garbage = garbageOf(old, await namedBlobs(options, nowMs, graceMs), nowMs, graceMs);
+  let removed = 0;
+  let removedBytes = 0;
+  for (const { sha256, sizeBytes } of garbage) {
+    if (!(await isStillOld(blobs, sha256, dateMs() - graceMs))) continue;
+    await blobs.remove(sha256);
+    removed += 1;
+    removedBytes += sizeBytes;
+  }
+  if (removed > 0) log.info({ removed, removedBytes }, 'blobs that nothing names were removed');
+  return { blobs: listing.length, removed, removedBytes };
+}
+
+async function listAll(blobs: BlobStore): Promise<BlobListing[]> {
+  const listing: BlobListing[] = [];
+  for (let after = ''; ; ) {
+    const page = await blobs.list(after, MAX_LIST_BLOBS);
+    listing.push(...page);
+    const last = page.at(-1);
+    if (last === undefined || page.length < MAX_LIST_BLOBS) return listing;
+    after = last.sha256;
+  }
+}
+
+/** A last look before it goes: an upload of the same content may have made it young again. */
+async function isStillOld(blobs: BlobStore, sha256: string, limitMs: number): Promise<boolean> {
+  const [listing] = (await blobs.list(sha256.slice(0, -1), 16)).filter(
+    (one) => one.sha256 === sha256,
+  );
+  return listing !== undefined && listing.writtenMs < limitMs;
+}
+
+async function namedBlobs(
+  { catalog, blobs, log }: GarbageOptions,
+  nowMs: number,
+  graceMs: number,
+): Promise<Set<string>> {
+  const named = new Set<string>();
+  for await (const { doc } of catalog.scan('job')) {
+    for (const sha256 of blobsOfJob(doc, nowMs, graceMs)) named.add(sha256);
+  }
+  for await (const { key, doc } of catalog.scan('version')) {
+    if (named.has(doc.manifestSha256)) continue;
+    named.add(doc.manifestSha256);
+    const bytes = await readManifest(blobs, doc.manifestSha256);
+    if (bytes === undefined) {
+      log.error(
+        { version: key, manifest: doc.manifestSha256 },
+        'the manifest of a version is gone',
+      );
+      continue;
+    }
+    for (const { sha256 } of decodeManifest(bytes).files) named.add(sha256);
+  }
+  return named;
+}
+
+async function readManifest(blobs: BlobReader, sha256: string): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  try {
+    for await (const chunk of blobs.read(sha256)) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > MAX_MANIFEST_BYTES) {
+        throw new StatusError(
+          Code.DATA_LOSS,
+          `manifest ${sha256} is larger than a manifest can be`,
+        );
+      }
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof StatusError && error.code === Code.NOT_FOUND) return undefined;
+    throw error;
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,73 @@
+// What control tells Prometheus: who leads, the last plan, and how many jobs are in which state.
+import { Gauge } from 'prom-client';
+import type { Catalog } from '../catalog/catalog.ts';
+import { JOB_STATES } from '../catalog/documents.ts';
+import type { Metrics } from '../common/metrics.ts';
+import type { PlanReport } from './planner.ts';
+
+const JOB_KINDS = ['train', 'import_dataset', 'import_model'] as const;
+/** Jobs are counted anew at most this often, however often metrics are asked for. */
+const COUNT_JOBS_MS = 5_000;
+
+export interface ControlMetrics {
+  leads(epoch: number | undefined): void;
+  planned(report: PlanReport): void;
+}
+
+export interface ControlMetricsOptions {
+  readonly metrics: Metrics;
+  readonly catalog: Catalog;
+  readonly nowMs: () => number;
+}
+
+export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
+  const registers = [options.metrics];
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
+  const leader = gauge('torus_leader', '1 while this process leads the cluster');
+  const epoch = gauge('torus_leader_epoch', 'Epoch under which this process last led');
+  const revision = gauge(
+    'torus_assignment_revision',
+    "Sum of the assignment shards' revisions: grows with each change",
+  );
+  const nodes = gauge('torus_nodes', 'Nodes alive at the last plan');
+  const wanted = gauge('torus_copies_wanted', 'Copies that the assignment asks for');
+  const ready = gauge('torus_copies_ready', 'Copies that nodes have ready');
+  countJobs(options);
+  return {
+    leads(now) {
+      leader.set(now === undefined ? 0 : 1);
+      if (now !== undefined) epoch.set(now);
+    },
+    planned(report) {
+      revision.set(report.revision);
+      nodes.set(report.nodes);
+      wanted.set(report.copiesWanted);
+      ready.set(report.copiesReady);
+    },
+  };
+}
+
+function countJobs({ metrics, catalog, nowMs }: ControlMetricsOptions): void {
+  let countedMs = Number.NEGATIVE_INFINITY;
+  new Gauge({
+    name: 'torus_jobs',
+    help: 'Jobs in the catalog, by kind and state',
+    labelNames: ['kind', 'state'],
+    registers: [metrics],
+    async collect() {
+      if (nowMs() - countedMs < COUNT_JOBS_MS) return;
+      countedMs = nowMs();
+      const counts = new Map<string, number>();
+      const skip = (): void => {};
+      for await (const { doc } of catalog.scan('job', '', skip)) {
+        const key = `${doc.spec.kind} ${doc.state}`;
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+      for (const kind of JOB_KINDS) {
+        for (const state of JOB_STATES) {
+          this.set({ kind, state }, counts.get(`${kind} ${state}`) ?? 0);
+        }
+      }
+    },
+  });
+}

@@ -1,0 +1,48 @@
+// Loading and unloading as clients of the inference protocol know it (RepositoryModelLoad, -Unload), as
+// changes of the catalog. The router calls these; what serves then follows from the leader's next plan.
+import type { Catalog } from '../catalog/catalog.ts';
+import { unloadAll } from '../catalog/models.ts';
+import { promoteVersion } from '../catalog/versions.ts';
+import { isName } from '../common/names.ts';
+import { failedPrecondition, notFound } from '../common/status.ts';
+
+export interface RepositoryHooks {
+  /**
+   * The serving version is to be loaded; without one, the newest READY version becomes it. Resolves
+   * when the catalog says so. @throws NOT_FOUND, FAILED_PRECONDITION when there is no such version.
+   */
+  loadModel(model: string): Promise<void>;
+  /** No version of the model is to be loaded. @throws NOT_FOUND */
+  unloadModel(model: string): Promise<void>;
+}
+
+export function repositoryHooks(catalog: Catalog, dateMs: () => number): RepositoryHooks {
+  const checkKnown = (model: string): void => {
+    if (!isName(model)) throw unknownModel(model);
+  };
+  return {
+    async loadModel(model) {
+      checkKnown(model);
+      const entry = await catalog.get('model', model);
+      if (entry === undefined) throw unknownModel(model);
+      const version = entry.doc.servingVersion || (await newestReady(catalog, model));
+      await promoteVersion(catalog, model, version, dateMs());
+    },
+    async unloadModel(model) {
+      checkKnown(model);
+      if ((await catalog.get('model', model)) === undefined) throw unknownModel(model);
+      await catalog.update('model', model, (doc) => unloadAll(doc, dateMs()));
+    },
+  };
+}
+
+function unknownModel(model: string): Error {
+  return notFound(`Request for unknown model: '${model.slice(0, 128)}' is not found`);
+}
+
+async function newestReady(catalog: Catalog, model: string): Promise<number> {
+  const versions = await catalog.all('version', `${model}/`);
+  const newest = versions.filter(({ doc }) => doc.state === 'READY').at(-1);
+  if (newest !== undefined) return newest.doc.version;
+  throw failedPrecondition(`failed to load '${model}', no version is available`);
+}
