@@ -11,7 +11,13 @@ import {
   type ScanOptions,
   type Value,
 } from './datasets.ts';
-import { MAX_APPEND_ROWS, MAX_COLUMNS, MAX_LIST_REJECTED, MAX_SCAN_ROWS } from './limits.ts';
+import {
+  MAX_APPEND_ROWS,
+  MAX_COLUMN_NAME_CHARACTERS,
+  MAX_COLUMNS,
+  MAX_LIST_REJECTED,
+  MAX_SCAN_ROWS,
+} from './limits.ts';
 
 export interface DatasetsUnderTest {
   readonly store: DatasetStore;
@@ -163,7 +169,8 @@ const refusing: Record<string, Body> = {
   'schemas that can not be are refused': async (t, store) => {
     const column = (name: string): Column => ({ name, type: 'BOOL', isNullable: true });
     const wide = Array.from({ length: MAX_COLUMNS + 1 }, (_, index) => column(`c${index}`));
-    for (const columns of [[], [column('')], [column('a'), column('a')], wide]) {
+    const long = [column('n'.repeat(MAX_COLUMN_NAME_CHARACTERS + 1))];
+    for (const columns of [[], [column('')], [column('a'), column('a')], wide, long]) {
       await t.throwsAsync(store.create('d', 1, columns), invalid);
     }
     await t.throwsAsync(store.create('../d', 1, COLUMNS), invalid);

@@ -20,6 +20,8 @@ import {
 
 /** A wider schema is INVALID_ARGUMENT: such data is a tensor in one column, not columns. */
 export const MAX_COLUMNS = 4_096;
+/** Column names become tensor names; a longer one is INVALID_ARGUMENT. */
+export const MAX_COLUMN_NAME_CHARACTERS = 256;
 /** Rows and rejected rows of one append; more is INVALID_ARGUMENT. Bounds memory and a commit. */
 export const MAX_APPEND_ROWS = 65_536;
 export const DEFAULT_SCAN_ROWS = 4_096;
@@ -43,6 +45,12 @@ export function checkVersion(id: string, version: number, columns: readonly Colu
   const names = new Set<string>();
   for (const { name } of columns) {
     if (name === '') throw invalidArgument(`a column of data set ${id} has no name`);
+    if (name.length > MAX_COLUMN_NAME_CHARACTERS) {
+      const start = JSON.stringify(name.slice(0, 32));
+      throw invalidArgument(
+        `a column name has ${MAX_COLUMN_NAME_CHARACTERS} characters at most: ${start}... is longer`,
+      );
+    }
     if (names.has(name)) throw invalidArgument(`data set ${id} has two columns named ${name}`);
     names.add(name);
   }
