@@ -1,5 +1,5 @@
-// Errors of the file system, in the system's own terms: what could not be done, with which path, and
-// what would help. Stores on disk translate here, once.
+// Errors of the file system, in the system's own terms: what could not be done, with which path,
+// and what would help. Stores on disk translate here, once.
 import { Code, StatusError, statusOf } from '../common/status.ts';
 
 const CODES: Readonly<Record<string, readonly [Code, string]>> = {

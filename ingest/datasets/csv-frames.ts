@@ -1,7 +1,7 @@
 // Cuts a CSV file into its records (RFC 4180: a quoted field may hold line breaks). What makes it
-// ours is getting back on track: after a quote that is not closed, or a record above the limit, only
-// the line that it began on is given up, and reading goes on with the next one. csv-parse loses the
-// rest of its buffer, or of the file, there.
+// ours is getting back on track: after a quote that is not closed, or a record above the limit,
+// only the line that it began on is given up, and reading goes on with the next one. csv-parse
+// loses the rest of its buffer, or of the file, there.
 import { type Frame, type Framer, joined, MAX_RECORD_BYTES, TOO_LONG } from './record.ts';
 
 const NEWLINE = 0x0a;

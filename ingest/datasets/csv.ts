@@ -1,5 +1,5 @@
-// CSV (RFC 4180, with a header): records and their fields. Blank lines are no records. A quote inside
-// a field that does not begin with one is text.
+// CSV (RFC 4180, with a header): records and their fields. Blank lines are no records. A quote
+// inside a field that does not begin with one is text.
 import { invalidArgument } from '../../common/status.ts';
 import { CsvFramer } from './csv-frames.ts';
 import { type Frame, recordOf, type SourceRecord } from './record.ts';

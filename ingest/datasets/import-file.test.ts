@@ -363,7 +363,8 @@ test('Parquet: types come from the file, its temporary copy goes', async (t) => 
   const [parquet, temporaryPath] = [join(folder, 'x.parquet'), join(folder, 'copy')];
   const instance = await DuckDBInstance.create(':memory:');
   const connection = await instance.connect();
-  await connection.run(`COPY (SELECT i::INTEGER AS "a""b", i / 4 AS f, 'x' || i AS s, i % 2 = 0 AS b,
+  await connection.run(`COPY (SELECT i::INTEGER AS "a""b", i / 4 AS f, 'x' || i AS s,
+    i % 2 = 0 AS b,
     DATE '2024-01-01' + i::INTEGER AS day, CASE WHEN i = 2 THEN NULL ELSE i::UBIGINT END AS u,
     CASE WHEN i = 1 THEN 'NaN'::FLOAT ELSE i::FLOAT END AS n
     FROM range(5000) t(i)) TO '${parquet}' (FORMAT parquet)`);

@@ -1,6 +1,6 @@
-// A file becomes rows of a data set version: format and schema found where they are not given, good
-// rows kept, bad ones kept aside with their reason. accepted + rejected = read at every moment, also
-// after a crash: calling it again with the same file goes on where it stopped.
+// A file becomes rows of a data set version: format and schema found where they are not given,
+// good rows kept, bad ones kept aside with their reason. accepted + rejected = read at every
+// moment, also after a crash: calling it again with the same file goes on where it stopped.
 import { Code, invalidArgument, statusOf } from '../../common/status.ts';
 import type { Column, DatasetStore } from '../../stores/datasets/datasets.ts';
 import { converter, missingColumn } from './convert.ts';
@@ -156,8 +156,8 @@ async function judge(
   const { store, dataset, version, fileName } = options;
   const first = await store.rejected(dataset, version, 0, TOLD_REASONS);
   throw invalidArgument(
-    `${rejected} of ${read} rows of ${fileName} are bad (${percent(rejected / read)}, allowed are ` +
-      `${percent(options.maxBadRowRatio ?? DEFAULT_MAX_BAD_ROW_RATIO)}): ` +
+    `${rejected} of ${read} rows of ${fileName} are bad (${percent(rejected / read)}, ` +
+      `allowed are ${percent(options.maxBadRowRatio ?? DEFAULT_MAX_BAD_ROW_RATIO)}): ` +
       first.map((row) => row.reason).join('; '),
   );
 }

@@ -1,5 +1,5 @@
-// Parquet, read by DuckDB from a temporary file (its index stands at its end, so it can't be read as
-// it streams in). Types come from the file itself; dates, times and the like become text.
+// Parquet, read by DuckDB from a temporary file (its index stands at its end, so it can't be read
+// as it streams in). Types come from the file itself; dates, times and the like become text.
 import { open, rm } from 'node:fs/promises';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { invalidArgument, statusOf } from '../../common/status.ts';
@@ -89,8 +89,8 @@ function columnsOf(
     }
     if (UNREADABLE.test(type)) {
       throw invalidArgument(
-        `column ${JSON.stringify(name)} of the Parquet file holds ${type}: only numbers, text and ` +
-          'booleans can be columns of a data set; flatten it or leave it out',
+        `column ${JSON.stringify(name)} of the Parquet file holds ${type}: only numbers, text ` +
+          'and booleans can be columns of a data set; flatten it or leave it out',
       );
     }
     return { name, type: columnType(type), isNullable: true };

@@ -59,7 +59,7 @@ test('columns of JSON objects: keys in the order they came', async (t) => {
   ]);
 });
 
-test('a file without one good record, or without columns, is refused with the reason', async (t) => {
+test('without one good record, or without columns, it is refused', async (t) => {
   const invalid = { instanceOf: StatusError, code: Code.INVALID_ARGUMENT };
   const none = await t.throwsAsync(inferColumns([bad], { ...whole, header: undefined }), invalid);
   t.regex(none?.message ?? '', /none of the first 1 records.*no JSON/);

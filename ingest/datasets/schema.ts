@@ -1,6 +1,6 @@
-// The schema of a file that came without one, from its first records. A few bad values must not turn
-// a column of numbers into text: what at most the tolerated share of values speaks against, holds,
-// and the rows with such values are rejected later like any other.
+// The schema of a file that came without one, from its first records. A few bad values must not
+// turn a column of numbers into text: what at most the tolerated share of values speaks against,
+// holds, and the rows with such values are rejected later like any other.
 import { setImmediate } from 'node:timers/promises';
 import { invalidArgument } from '../../common/status.ts';
 import type { Column, ColumnType } from '../../stores/datasets/datasets.ts';

@@ -1,5 +1,5 @@
-// A file as it streams in, whatever its format: its schema where it has one, and its records in runs,
-// never the whole in memory (Parquet rests in a temporary file).
+// A file as it streams in, whatever its format: its schema where it has one, and its records in
+// runs, never the whole in memory (Parquet rests in a temporary file).
 import { abortable } from '../../common/abortable.ts';
 import type { Column } from '../../stores/datasets/datasets.ts';
 import { CsvReader } from './csv.ts';

@@ -1,6 +1,6 @@
-// Blobs as files of one folder: blobs/ab/cd/abcd... Content goes to incoming/ first and takes its name
-// only when it is whole, checked and on the disk; what a crash leaves in incoming/ is removed at the
-// next start. One process at a time may have the folder open.
+// Blobs as files of one folder: blobs/ab/cd/abcd... Content goes to incoming/ first and takes its
+// name only when it is whole, checked and on the disk; what a crash leaves in incoming/ is removed
+// at the next start. One process at a time may have the folder open.
 import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

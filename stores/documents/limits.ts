@@ -15,8 +15,8 @@ export function checkKey(what: 'kind' | 'key', text: string): void {
     text.isWellFormed();
   if (isFine) return;
   throw invalidArgument(
-    `document ${what} ${JSON.stringify(text.slice(0, 64))} is not allowed: it must be well-formed ` +
-      `text of 1 to ${MAX_KEY_BYTES} bytes without NUL`,
+    `document ${what} ${JSON.stringify(text.slice(0, 64))} is not allowed: it must be ` +
+      `well-formed text of 1 to ${MAX_KEY_BYTES} bytes without NUL`,
   );
 }
 
