@@ -35,7 +35,9 @@ const shardSchema = z.object({
 
 const storedSchema = z.object({ shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS) });
 
-/** How a shard was taken. Newer schemas come from a newer leader: this node waits to be replaced. */
+/**
+ * How a shard was taken. Newer schemas come from a newer leader: this node waits to be replaced.
+ */
 export type Taken = 'accepted' | 'stale' | 'too_new';
 
 export class Assignment {
@@ -56,7 +58,9 @@ export class Assignment {
     return 'accepted';
   }
 
-  /** Whether it comes after what is known of that shard: a later epoch, or a later revision of it. */
+  /**
+   * Whether it comes after what is known of that shard: a later epoch, or a later revision of it.
+   */
   isNews({ index, epoch, revision }: ShardRevision): boolean {
     const known = this.#shards.get(index);
     if (known === undefined || epoch > known.epoch) return true;
@@ -104,7 +108,9 @@ export class Assignment {
     return JSON.stringify({ shards: shards.filter(({ entries }) => entries.length > 0) });
   }
 
-  /** Takes what `encode` gave; false for anything else. The registry's word always comes after it. */
+  /**
+   * Takes what `encode` gave; false for anything else. The registry's word always comes after it.
+   */
   restore(text: string): boolean {
     try {
       const { shards } = storedSchema.parse(JSON.parse(text));

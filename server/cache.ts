@@ -79,8 +79,8 @@ export class VersionCache {
 
   /**
    * The version's files on disk, fetched if need be: once, however many wait.
-   * @throws NOT_FOUND; DATA_LOSS for bytes that are not what their hash says; RESOURCE_EXHAUSTED when
-   * the cache or the disk has no room; UNAVAILABLE when the store can't be reached.
+   * @throws NOT_FOUND; DATA_LOSS for bytes that are not what their hash says; RESOURCE_EXHAUSTED
+   * when the cache or the disk has no room; UNAVAILABLE when the store can't be reached.
    */
   async acquire(manifestSha256: string): Promise<CachedVersion> {
     if (!isSha256(manifestSha256)) {
@@ -195,8 +195,9 @@ export class VersionCache {
       if (unused === undefined) {
         throw new StatusError(
           Code.RESOURCE_EXHAUSTED,
-          `model version ${name} of ${sizeBytes} bytes does not fit the node's cache: its limit is ` +
-            `${this.#maxBytes} bytes, and ${this.sizeBytes + this.#reservedBytes} are in use`,
+          `model version ${name} of ${sizeBytes} bytes does not fit the node's cache: its ` +
+            `limit is ${this.#maxBytes} bytes, and ${this.sizeBytes + this.#reservedBytes} are ` +
+            'in use',
         );
       }
       this.#held.delete(unused[0]);
@@ -214,7 +215,10 @@ export class VersionCache {
     }
   }
 
-  /** Puts a folder found on disk into the books, or removes it when its manifest is not what it was. */
+  /**
+   * Puts a folder found on disk into the books, or removes it when its manifest is not what it
+   * was.
+   */
   async #recall(name: string): Promise<void> {
     const folder = join(this.#folder, name);
     try {

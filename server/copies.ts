@@ -11,6 +11,7 @@ import {
   type Copy,
   type CopyFailure,
   type CopyStatus,
+  VERSION_LIMITS,
   Versions,
   type Wanted,
 } from './versions.ts';
@@ -22,6 +23,8 @@ export interface CopiesOptions {
   readonly table: ModelTable;
   readonly fetch: FetchCopy;
   readonly load: Omit<LoadVersionOptions, 'onFailed'>;
+  /** As VersionLimits.lingerMs. */
+  readonly lingerMs: number;
   readonly clock: Clock;
   readonly log: Log;
   /** The copies, or what is to be said of them, have changed. */
@@ -37,7 +40,7 @@ interface HeldCopy {
 
 export class Copies {
   readonly #options: CopiesOptions;
-  readonly #versions = new Versions();
+  readonly #versions: Versions;
   readonly #held = new Map<string, HeldCopy>();
   /** Work under way, so that `stop` can wait for it. */
   readonly #running = new Set<Promise<void>>();
@@ -48,6 +51,7 @@ export class Copies {
 
   constructor(options: CopiesOptions) {
     this.#options = options;
+    this.#versions = new Versions({ ...VERSION_LIMITS, lingerMs: options.lingerMs });
   }
 
   want(wanted: readonly Wanted[]): void {

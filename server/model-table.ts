@@ -1,5 +1,5 @@
-// Which model versions this node knows and which it can serve: what every call looks its model up in.
-// Who loads and unloads writes it; services only read.
+// Which model versions this node knows and which it can serve: what every call looks its model up
+// in. Who loads and unloads writes it; services only read.
 
 import { parseVersion } from '../common/names.ts';
 import { Code, notFound, StatusError } from '../common/status.ts';
@@ -43,8 +43,8 @@ export interface VersionStatus {
 }
 
 /**
- * The version for calls that name none: the largest share, then the newest; where none with a share is
- * up, the newest of those that are being replaced.
+ * The version for calls that name none: the largest share, then the newest; where none with a
+ * share is up, the newest of those that are being replaced.
  */
 export function defaultVersion(versions: Iterable<VersionStatus>): VersionStatus | undefined {
   let best: VersionStatus | undefined;
@@ -92,8 +92,8 @@ export class ModelTable {
 
   /**
    * @param versionText digits, or '' for the default version
-   * @throws INVALID_ARGUMENT for text that is no version; NOT_FOUND; UNAVAILABLE when the version is
-   * known but not ready.
+   * @throws INVALID_ARGUMENT for text that is no version; NOT_FOUND; UNAVAILABLE when the version
+   * is known but not ready.
    */
   find(model: string, versionText: string): ServedVersion {
     const version = parseVersion(versionText);

@@ -1,5 +1,5 @@
-// Who says what a node is to hold, and where the files come from: a cluster's registry and blob store,
-// or a model repository on this disk.
+// Who says what a node is to hold, and where the files come from: a cluster's registry and blob
+// store, or a model repository on this disk.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../common/clock.ts';

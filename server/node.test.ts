@@ -1,87 +1,27 @@
 // A node over a model repository, with real ONNX models, called in process.
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { systemClock } from '../common/clock.ts';
-import { createLog } from '../common/log.ts';
-import { createMetrics } from '../common/metrics.ts';
-import { Code, StatusError } from '../common/status.ts';
+import { Code, type StatusError } from '../common/status.ts';
 import { DATATYPES, elementSizeBytes } from '../common/tensor.ts';
 import { fp32, int64 } from '../test/support/infer-requests.ts';
-import { call, floats, infer, inferTyped } from '../test/support/inference-client.ts';
+import {
+  call,
+  floats,
+  infer,
+  inferBytes,
+  inferTyped,
+  parameter,
+} from '../test/support/inference-client.ts';
+import { refusal, serve, start } from '../test/support/lone-node.ts';
 import {
   addModel,
   gatherModel,
   identitiesModel,
   identityModel,
   mlpModel,
-  unknownOperatorModel,
+  slowModel,
 } from '../test/support/tiny-onnx.ts';
-import { type InferenceNode, startNode } from './node.ts';
-
-const log = createLog({ role: 'node', level: 'silent' });
-
-interface Lone {
-  readonly node: InferenceNode;
-  readonly repository: string;
-  readonly metrics: ReturnType<typeof createMetrics>;
-  end(): Promise<void>;
-}
-
-/** Files by path: bytes, or text. Starts a node over them; ready when this resolves. */
-async function start(files: Record<string, Uint8Array | string>): Promise<Lone> {
-  const folder = await mkdtemp(join(tmpdir(), 'torus-node-'));
-  const repository = join(folder, 'models');
-  await mkdir(repository);
-  for (const [path, content] of Object.entries(files)) await put(repository, path, content);
-  const metrics = createMetrics();
-  const node = await startNode({
-    id: 'n1',
-    source: { kind: 'repository', folder: repository },
-    dataDir: join(folder, 'data'),
-    clock: systemClock,
-    wallMs: () => 1_700_000_000_000,
-    log,
-    metrics,
-    serverVersion: '1.2.3',
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-  await ready(node);
-  const end = async (): Promise<void> => {
-    await node.stop();
-    await rm(folder, { recursive: true, force: true });
-  };
-  return { node, repository, metrics, end };
-}
-
-async function serve(
-  t: ExecutionContext,
-  files: Record<string, Uint8Array | string>,
-): Promise<Lone> {
-  const lone = await start(files);
-  t.teardown(lone.end);
-  return lone;
-}
-
-async function put(repository: string, path: string, content: Uint8Array | string): Promise<void> {
-  const target = join(repository, path);
-  await mkdir(join(target, '..'), { recursive: true });
-  await writeFile(target, content);
-}
-
-function ready({ health }: InferenceNode): Promise<void> {
-  if (health.isServing('') === true) return Promise.resolve();
-  return new Promise((resolve) => {
-    const stop = health.onChange(() => {
-      if (health.isServing('') !== true) return;
-      stop();
-      resolve();
-    });
-  });
-}
+import type { UnaryCall } from '../transport/backend.ts';
 
 const SERVED = DATATYPES.filter((datatype) => datatype !== 'BF16');
 
@@ -96,25 +36,11 @@ const shared = start({
   'mlp/config.pbtxt': `
     max_batch_size: 2
     input [{ name: "x" data_type: TYPE_FP32 dims: [ 4, 4 ] reshape { shape: [ 16 ] } }]
-    output [{ name: "y" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "labels.txt" }]
+    output [{ name: "y" data_type: TYPE_FP32 dims: [ 2, 2 ] reshape { shape: [ 4 ] }
+      label_filename: "labels.txt" }]
     instance_group [{ count: 2 }]`,
 });
 test.after.always(async () => await (await shared).end());
-
-async function refusal(work: Promise<unknown>): Promise<StatusError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof StatusError) return error;
-    throw error;
-  }
-  throw new Error('it was accepted');
-}
-
-async function indexOf({ node }: Lone): Promise<readonly string[]> {
-  const { models } = await call(node.backend, 'repositoryIndex', {});
-  return models.map(({ name, version, state }) => `${name}/${version} ${state}`.trim());
-}
 
 const ONES = [fp32('a', [1, 2], [1, 2]), fp32('b', [1, 2], [10, 20])];
 
@@ -244,7 +170,7 @@ test('config.pbtxt rules: batch size, reshape, labels, instances', async (t) => 
   const { node } = await shared;
   const values = Array.from({ length: 32 }, (_, at) => at / 32);
   const rows = await infer(node.backend, 'mlp', [fp32('x', [2, 4, 4], values)]);
-  t.deepEqual(rows.outputs[0]?.shape, [2n, 4n]);
+  t.deepEqual(rows.outputs[0]?.shape, [2n, 2n, 2n]);
   const top = await infer(node.backend, 'mlp', [fp32('x', [2, 4, 4], values)], {
     outputs: [{ name: 'y', classification: 2 }],
   });
@@ -293,85 +219,6 @@ test('statistics and metrics count what happened', async (t) => {
   t.regex(page, /nv_inference_count\{[^}]*\} 3\n/);
 });
 
-test('broken models are listed with their reason, the others serve', async (t) => {
-  const whole = addModel(2);
-  const lone = await serve(t, {
-    'add/1/model.onnx': whole,
-    'corrupt/1/model.onnx': whole.subarray(0, whole.length / 2),
-    'operator/1/model.onnx': unknownOperatorModel(),
-    'configless/config.pbtxt': 'max_batch_size: "many"',
-    'configless/1/model.onnx': whole,
-    'empty/readme.txt': 'nothing',
-    'no model/1/model.onnx': whole,
-  });
-  t.deepEqual([...(await indexOf(lone))].sort(), [
-    'add/1 READY',
-    'configless/ UNAVAILABLE',
-    'corrupt/1 UNAVAILABLE',
-    'empty/ UNAVAILABLE',
-    'no model/ UNAVAILABLE',
-    'operator/1 UNAVAILABLE',
-  ]);
-  const { models } = await call(lone.node.backend, 'repositoryIndex', {});
-  t.true(models.every(({ state, reason }) => (state === 'READY') === (reason === '')));
-  t.regex(models.find(({ name }) => name === 'operator')?.reason ?? '', /NoSuchOperator/);
-  const { models: up } = await call(lone.node.backend, 'repositoryIndex', { ready: true });
-  t.deepEqual(
-    up.map(({ name }) => name),
-    ['add'],
-  );
-  const error = await refusal(infer(lone.node.backend, 'corrupt', []));
-  t.is(error.message, "Request for unknown model: 'corrupt' has no available versions");
-  t.deepEqual(floats(await infer(lone.node.backend, 'add', ONES)), [11, 22]);
-});
-
-test('links out of the repository are refused', async (t) => {
-  const lone = await serve(t, { 'add/1/model.onnx': addModel(2) });
-  const outside = join(lone.repository, '..', 'outside');
-  await put(outside, '1/model.onnx', addModel(2));
-  await symlink(outside, join(lone.repository, 'linked'));
-  await mkdir(join(lone.repository, 'file', '1'), { recursive: true });
-  await symlink(join(outside, '1/model.onnx'), join(lone.repository, 'file/1/model.onnx'));
-  for (const modelName of ['linked', 'file']) {
-    const error = await refusal(call(lone.node.backend, 'repositoryModelLoad', { modelName }));
-    t.regex(error.message, /link that leads out of/);
-  }
-  const unknown = await refusal(
-    call(lone.node.backend, 'repositoryModelLoad', { modelName: '../outside' }),
-  );
-  t.is(unknown.code, Code.INTERNAL);
-  t.regex(unknown.message, /failed to poll from model repository/);
-});
-
-test('load and unload by call; a bad new content does not displace the old one', async (t) => {
-  const lone = await serve(t, { 'add/1/model.onnx': addModel(2) });
-  const { backend } = lone.node;
-  const load = (modelName: string) => call(backend, 'repositoryModelLoad', { modelName });
-  await put(lone.repository, 'late/1/model.onnx', identityModel('FP32', ['n', 1]));
-  t.false((await call(backend, 'modelReady', { name: 'late' })).ready);
-  await load('late');
-  t.true((await call(backend, 'modelReady', { name: 'late' })).ready);
-
-  await put(lone.repository, 'add/2/model.onnx', Buffer.from('this is no model'));
-  const failed = await refusal(load('add'));
-  t.is(failed.code, Code.INVALID_ARGUMENT);
-  t.regex(failed.message, /^load failed for model 'add': version 2 is at UNAVAILABLE state: .+;$/);
-  t.is((await infer(backend, 'add', ONES)).modelVersion, '1');
-
-  await put(lone.repository, 'add/2/model.onnx', addModel(2));
-  await utimes(join(lone.repository, 'add/2/model.onnx'), 1, 1);
-  await load('add');
-  t.is((await infer(backend, 'add', ONES)).modelVersion, '2');
-  const up = (await indexOf(lone)).filter((line) => line.endsWith('READY'));
-  t.deepEqual(up, ['add/2 READY', 'late/1 READY']);
-
-  await call(backend, 'repositoryModelUnload', { modelName: 'late' });
-  await call(backend, 'repositoryModelUnload', { modelName: 'nobody knows it' });
-  t.false((await call(backend, 'modelReady', { name: 'late' })).ready);
-  await load('late');
-  t.true((await call(backend, 'modelReady', { name: 'late' })).ready);
-});
-
 test('requests of other methods have limits of their own', async (t) => {
   const { node } = await shared;
   const name = 'x'.repeat(2 * 1024 * 1024);
@@ -380,6 +227,48 @@ test('requests of other methods have limits of their own', async (t) => {
   t.regex(error.message, /larger than the limit of 1048576/);
   const long = await refusal(infer(node.backend, name, []));
   t.true(long.message.length < 300);
+});
+
+/** A call whose deadline nobody watches but the node. */
+function callWith(
+  request: Uint8Array,
+  deadlineMs: number,
+  fail: (error: StatusError) => void,
+  succeed: (response: Uint8Array) => void,
+): UnaryCall {
+  const path = '/inference.GRPCInferenceService/ModelInfer';
+  const context = { path, metadata: [], deadlineMs, peer: 'local', isCancelled: false };
+  return { ...context, onCancel: undefined, request, succeed, fail };
+}
+
+test('a full queue, a long wait, a deadline: each told, and nothing computed', async (t) => {
+  const { node } = await serve(t, {
+    'slow/1/model.onnx': slowModel(60),
+    'slow/config.pbtxt': `
+      max_batch_size: 1
+      dynamic_batching { default_queue_policy { max_queue_size: 1 allow_timeout_override: true } }`,
+  });
+  const x = [fp32('x', [1, 1], [1])];
+  const send = (options?: Parameters<typeof infer>[3]) => infer(node.backend, 'slow', x, options);
+  const first = send();
+  const late = new Promise<StatusError>((resolve, reject) => {
+    const past = systemClock.nowMs() - 1;
+    node.backend.unary(callWith(inferBytes('slow', x), past, resolve, reject));
+  });
+  const impatient = refusal(
+    send({ id: 'i7', parameters: new Map([['timeout', parameter(5000n)]]) }),
+  );
+  const rejected = await refusal(send());
+  t.is(rejected.code, Code.UNAVAILABLE);
+  t.regex(rejected.message, /Exceeds maximum queue size/);
+  t.is((await late).code, Code.DEADLINE_EXCEEDED);
+  const expired = await impatient;
+  t.is(expired.code, Code.UNAVAILABLE);
+  t.is(expired.message, '[request id: i7] Request timeout expired');
+  await first;
+  const { modelStats } = await call(node.backend, 'modelStatistics', { name: 'slow' });
+  t.is(modelStats[0]?.executionCount, 1n);
+  t.is(modelStats[0]?.inferenceStats?.fail?.count, 3n);
 });
 
 test('draining: health says so, what runs is answered, then no more is taken', async (t) => {

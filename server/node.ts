@@ -19,6 +19,7 @@ import { ModelTable } from './model-table.ts';
 import { type Driver, type NodeSource, openSource } from './node-source.ts';
 import { createInferenceBackend, SERVICE } from './services/inference.ts';
 import { StatisticsBook } from './statistics.ts';
+import { VERSION_LIMITS } from './versions.ts';
 
 /** Drain takes calls for so long yet: routers need to hear of it. */
 export const DRAIN_SETTLE_MS = 1_000;
@@ -35,6 +36,7 @@ export interface NodeOptions {
   /** Milliseconds since 1970, for what people read. */
   readonly wallMs: () => number;
   readonly log: Log;
+  /** One of its own for each node; common/metrics.ts joins them. */
   readonly metrics: Metrics;
   /** Default: ONNX Runtime in worker threads. */
   readonly loadModel?: LoadModel;
@@ -51,7 +53,9 @@ export interface InferenceNode {
   readonly health: Health;
   /** What it still waits for; empty: ready. */
   waitingFor(): readonly string[];
-  /** No more new work: resolves when what was taken has been answered, or DRAIN_TIMEOUT_MS is over. */
+  /**
+   * No more new work: resolves when what was taken has been answered, or DRAIN_TIMEOUT_MS is over.
+   */
   drain(): Promise<void>;
   /** Drains no more, leaves the cluster, stops the models. */
   stop(): Promise<void>;
@@ -77,6 +81,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     table,
     fetch: opened.fetch,
     load: { loadModel: options.loadModel ?? createLoadModel(), book, clock, quarantine },
+    lingerMs: source.kind === 'cluster' ? VERSION_LIMITS.lingerMs : 0,
     clock,
     log,
     onChange: () => onChange(),

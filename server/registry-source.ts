@@ -1,5 +1,6 @@
-// A node of a cluster: it says that it lives and what it holds, and holds what the assignment wants of
-// it. Without the registry it goes on with what it last knew, which is kept on its disk too.
+// A node of a cluster: it says that it lives and what it holds, and holds what the assignment
+// wants of it. Without the registry it goes on with what it last knew, which is kept on its disk
+// too.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { statusOf } from '../common/status.ts';
@@ -126,7 +127,9 @@ export class RegistrySource {
     this.#pending = 'all';
   }
 
-  /** Tells the copies until the last change is told; what fails is tried again with the next beat. */
+  /**
+   * Tells the copies until the last change is told; what fails is tried again with the next beat.
+   */
   async #report(): Promise<void> {
     if (this.#isReporting || !this.#isAnnounced) return;
     const { registry, node, copies } = this.#options;

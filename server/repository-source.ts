@@ -57,8 +57,9 @@ export function createRepositorySource(
     async load(model) {
       const found = await repository.read(model).catch((thrown: unknown) => {
         const why = statusOf(thrown).message;
-        const text = `failed to load '${model.slice(0, 128)}', failed to poll from model repository`;
-        throw new StatusError(Code.INTERNAL, `${text}: ${why}`);
+        const what = `failed to load '${model.slice(0, 128)}'`;
+        const text = `${what}, failed to poll from model repository: ${why}`;
+        throw new StatusError(Code.INTERNAL, text);
       });
       want(found);
       if (found.error !== undefined) throw loadFailed(model, found.error.message);

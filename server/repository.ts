@@ -1,6 +1,6 @@
 // A model repository in Triton's layout, read where it lies: NAME/config.pbtxt (may be absent),
-// NAME/VERSION/model.onnx. For a node on its own; a cluster imports repositories instead.
-// Nothing outside the repository is ever read: names that lead out, by '..' or by links, are refused.
+// NAME/VERSION/model.onnx. For a node on its own; a cluster imports repositories instead. Nothing
+// outside the repository is ever read: names that lead out, by '..' or by links, are refused.
 import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';

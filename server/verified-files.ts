@@ -1,4 +1,5 @@
-// Files whose bytes are what their SHA-256 says: checked as they stream, durable when they are written.
+// Files whose bytes are what their SHA-256 says: checked as they stream, durable when they are
+// written.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';

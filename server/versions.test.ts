@@ -19,13 +19,14 @@ function copyOf({ model, version, manifestSha256 }: Wanted): Copy {
   return { model, version, manifestSha256 };
 }
 
+const PROMPT = { ...VERSION_LIMITS, lingerMs: 0 };
 const one = want('digits', 1);
 const two = want('digits', 2);
 const RETRY = { reason: 'no network', outlook: 'retry' } as const;
 const FINAL = { reason: 'truncated', outlook: 'final' } as const;
 
 test('the old version serves until the new one is READY', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   t.deepEqual(told(versions.want([one], 0)), ['load digits/1']);
   t.deepEqual(versions.loaded(one, 10, 1), []);
   t.deepEqual(told(versions.want([two], 2)), ['load digits/2']);
@@ -35,8 +36,19 @@ test('the old version serves until the new one is READY', (t) => {
   t.deepEqual(states(versions), ['digits/2 READY']);
 });
 
-test('a failed load never displaces what serves', (t) => {
+test('a copy that may go stays a little, for routers that do not know it yet', (t) => {
   const versions = new Versions();
+  versions.want([one], 0);
+  versions.loaded(one, 10, 0);
+  t.deepEqual(versions.want([], 100), []);
+  t.is(versions.nextMs(), 1100);
+  t.deepEqual(versions.tick(1099), []);
+  t.deepEqual(told(versions.tick(1100)), ['unload digits/1']);
+  t.is(versions.nextMs(), undefined);
+});
+
+test('a failed load never displaces what serves', (t) => {
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   versions.loaded(one, 10, 0);
   versions.want([two], 0);
@@ -48,7 +60,7 @@ test('a failed load never displaces what serves', (t) => {
 });
 
 test('a canary that is READY is no replacement for the version that has the calls', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   versions.loaded(one, 10, 0);
   const canary = want('digits', 3, 0.1);
@@ -61,7 +73,7 @@ test('a canary that is READY is no replacement for the version that has the call
 });
 
 test('another content of a version takes its place when it is READY, not before', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   const changed = want('digits', 1, 1, 'changed');
   versions.want([one, two], 0);
   versions.loaded(one, 10, 0);
@@ -75,7 +87,7 @@ test('another content of a version takes its place when it is READY, not before'
 });
 
 test('a model that nobody wants is unloaded at once, one that loads when it has loaded', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one, want('iris', 1)], 0);
   versions.loaded(one, 10, 0);
   t.deepEqual(told(versions.want([], 1)), ['unload digits/1']);
@@ -86,7 +98,7 @@ test('a model that nobody wants is unloaded at once, one that loads when it has 
 });
 
 test('wanted again while it unloads: it is loaded again after that', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   versions.loaded(one, 10, 0);
   versions.want([], 1);
@@ -95,7 +107,7 @@ test('wanted again while it unloads: it is loaded again after that', (t) => {
 });
 
 test('a load is tried again with growing pauses, then no more until asked', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   const pauses: number[] = [];
   let nowMs = 0;
@@ -114,7 +126,7 @@ test('a load is tried again with growing pauses, then no more until asked', (t) 
 });
 
 test('a quarantined version is not tried again', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   versions.loadFailed(one, { reason: '3 deaths', outlook: 'quarantined' }, 0);
   t.deepEqual(states(versions), ['digits/1 QUARANTINED']);
@@ -122,7 +134,7 @@ test('a quarantined version is not tried again', (t) => {
 });
 
 test('a copy that fails after it was READY is unloaded, then loaded again', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   versions.want([one], 0);
   versions.loaded(one, 10, 0);
   t.deepEqual(told(versions.copyFailed(one, RETRY, 5)), ['unload digits/1']);
@@ -132,7 +144,7 @@ test('a copy that fails after it was READY is unloaded, then loaded again', (t) 
 });
 
 test('what is kept until its new home is READY stays, and is not loaded for that', (t) => {
-  const versions = new Versions();
+  const versions = new Versions(PROMPT);
   const kept = { ...one, isKeptOnly: true };
   t.deepEqual(versions.want([kept], 0), []);
   t.deepEqual(states(versions), []);
@@ -153,7 +165,7 @@ test('never more loads than allowed, never a serving model given up for one that
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const versions = new Versions();
+      const versions = new Versions(PROMPT);
       const running: { kind: 'load' | 'unload'; copy: Copy }[] = [];
       let wanted: readonly Wanted[] = [];
       let nowMs = 0;

@@ -16,6 +16,8 @@ export interface VersionLimits {
   readonly maxRetryMs: number;
   /** A copy that was READY for so long and then fails starts counting its attempts anew. */
   readonly stableMs: number;
+  /** A copy that may go stays so long yet: routers that do not know it still send calls to it. */
+  readonly lingerMs: number;
 }
 
 export const VERSION_LIMITS: VersionLimits = {
@@ -24,6 +26,7 @@ export const VERSION_LIMITS: VersionLimits = {
   retryMs: 1_000,
   maxRetryMs: 30_000,
   stableMs: 60_000,
+  lingerMs: 1_000,
 };
 
 /** One content of one version of one model; another content is another copy. */
@@ -71,6 +74,7 @@ interface Entry {
   /** Moment of the next attempt, while queued or failed; Infinity: none. */
   retryAtMs: number;
   readySinceMs: number;
+  unwantedSinceMs: number;
 }
 
 const REPORTED: Record<Phase, CopyState> = {
@@ -99,7 +103,11 @@ export class Versions {
   /** Replaces what is wanted. */
   want(wanted: readonly Wanted[], nowMs: number): readonly Action[] {
     const byKey = new Map(wanted.map((one) => [keyOf(one), one]));
-    for (const [key, entry] of this.#entries) entry.wanted = byKey.get(key);
+    for (const [key, entry] of this.#entries) {
+      const one = byKey.get(key);
+      if (entry.wanted !== undefined && one === undefined) entry.unwantedSinceMs = nowMs;
+      entry.wanted = one;
+    }
     for (const [key, one] of byKey) {
       if (this.#entries.has(key) || one.isKeptOnly) continue;
       const { model, version, manifestSha256 } = one;
@@ -112,6 +120,7 @@ export class Versions {
         attempts: 0,
         retryAtMs: nowMs,
         readySinceMs: 0,
+        unwantedSinceMs: 0,
       });
     }
     return this.tick(nowMs);
@@ -176,7 +185,7 @@ export class Versions {
     for (const [key, entry] of this.#entries) {
       if (entry.phase === 'loading') loading += 1;
       else if (entry.phase === 'ready' && entry.wanted === undefined) {
-        if (!this.#isReplaced(entry)) continue;
+        if (!this.#isReplaced(entry) || this.#goesAtMs(entry) > nowMs) continue;
         entry.phase = 'unloading';
         actions.push({ kind: 'unload', copy: entry.copy });
       } else if (entry.wanted === undefined || entry.wanted.isKeptOnly) {
@@ -198,8 +207,11 @@ export class Versions {
   /** When `tick` has something to do next, unless something happens before; undefined: never. */
   nextMs(): number | undefined {
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const { phase, retryAtMs } of this.#entries.values()) {
-      if (phase === 'failed') nextMs = Math.min(nextMs, retryAtMs);
+    for (const entry of this.#entries.values()) {
+      if (entry.phase === 'failed') nextMs = Math.min(nextMs, entry.retryAtMs);
+      else if (entry.phase === 'ready' && entry.wanted === undefined && this.#isReplaced(entry)) {
+        nextMs = Math.min(nextMs, this.#goesAtMs(entry));
+      }
     }
     return Number.isFinite(nextMs) ? nextMs : undefined;
   }
@@ -228,6 +240,10 @@ export class Versions {
     entry.reason = reason;
     entry.memoryBytes = 0;
     entry.retryAtMs = again ? nowMs + pauseMs : Number.POSITIVE_INFINITY;
+  }
+
+  #goesAtMs({ unwantedSinceMs }: Entry): number {
+    return unwantedSinceMs + this.#limits.lingerMs;
   }
 
   /** Whether a READY copy that is not wanted itself may go. */

@@ -59,8 +59,8 @@ function matchInputs(request: RawRequest, signature: ServedSignature): readonly 
     const missing = signature.inputs.filter((_, index) => places[index] === -1);
     throw invalidArgument(
       `expected ${places.length} inputs but got ${request.inputs.length} inputs for model ` +
-        `'${model}'. Got input(s) [${quoted(request.inputs.map(({ name }) => name))}], but missing ` +
-        `required input(s) [${quoted(missing.map(({ spec }) => spec.name))}]. ` +
+        `'${model}'. Got input(s) [${quoted(request.inputs.map(({ name }) => name))}], but ` +
+        `missing required input(s) [${quoted(missing.map(({ spec }) => spec.name))}]. ` +
         'Please provide all required input(s).',
     );
   }
@@ -121,8 +121,8 @@ function checkShape(
   if (!fits) {
     const note =
       maxBatchSize > 0
-        ? ` NOTE: The model batches (max_batch_size ${maxBatchSize}): the first dimension of every ` +
-          'input is the batch size.'
+        ? ` NOTE: The model batches (max_batch_size ${maxBatchSize}): the first dimension of ` +
+          'every input is the batch size.'
         : ' NOTE: The model does not batch (max_batch_size 0): shapes are given whole.';
     throw invalidArgument(
       `unexpected shape for input '${name}' for model '${model}'. Expected ` +

@@ -27,8 +27,9 @@ export function checkClassifiable(output: string, datatype: Datatype): void {
 }
 
 /**
- * The top `classCount` (at most all) values of each row. Rows are the first dimension of a model that
- * batches, else there is one. The answer is BYTES of shape [rows, k], or [k] without batching.
+ * The top `classCount` (at most all) values of each row. Rows are the first dimension of a model
+ * that batches, else there is one. The answer is BYTES of shape [rows, k], or [k] without
+ * batching.
  */
 export function classify(
   tensor: Tensor,

@@ -35,8 +35,8 @@ export function checkParameters(parameters: Parameters): RequestTiming {
   for (const [key, { kind, value }] of parameters) {
     if (key.startsWith(RESERVED_PREFIX) && !ALLOWED_RESERVED.includes(key)) {
       throw invalidArgument(
-        `parameter keys starting with '${RESERVED_PREFIX}' are reserved for Triton usage. Only the ` +
-          `following keys starting with '${RESERVED_PREFIX}' are allowed: ` +
+        `parameter keys starting with '${RESERVED_PREFIX}' are reserved for Triton usage. Only ` +
+          `the following keys starting with '${RESERVED_PREFIX}' are allowed: ` +
           ALLOWED_RESERVED.join(', '),
       );
     }
@@ -66,7 +66,7 @@ export function refuseSharedMemory(parameters: Parameters): void {
   const region = parameters.get('shared_memory_region');
   if (region === undefined) return;
   throw notFound(
-    `Unable to find shared memory region: '${String(region.value)}' (this server keeps none; send ` +
-      'the data in the request)',
+    `Unable to find shared memory region: '${String(region.value)}' (this server keeps none; ` +
+      'send the data in the request)',
   );
 }

@@ -1,6 +1,6 @@
-// A ModelInferRequest as it came, before anything is known of the model: names, shapes and where the
-// bytes lie. All data are views of the request; typed contents stay undecoded until their input is
-// known to be right. Field numbers: ../../proto/inference (package inference).
+// A ModelInferRequest as it came, before anything is known of the model: names, shapes and where
+// the bytes lie. All data are views of the request; typed contents stay undecoded until their
+// input is known to be right. Field numbers: ../../proto/inference (package inference).
 import { invalidArgument } from '../../common/status.ts';
 import { asBuffer, malformed, WireReader } from './wire.ts';
 
@@ -50,7 +50,9 @@ export interface RawRequest {
   readonly raw: readonly Buffer[];
 }
 
-/** @throws INVALID_ARGUMENT for bytes that are no such message, or more of something than allowed. */
+/**
+ * @throws INVALID_ARGUMENT for bytes that are no such message, or more of something than allowed.
+ */
 export function decodeRequest(bytes: Uint8Array): RawRequest {
   const reader = new WireReader(asBuffer(bytes));
   const budget = { parameters: MAX_REQUEST_PARAMETERS };
@@ -129,7 +131,9 @@ function decodeOutput(reader: WireReader, budget: Budget): RequestedOutput {
   return { name, parameters };
 }
 
-/** Reads one entry of a map<string, InferParameter>; a key that comes again takes the last value. */
+/**
+ * Reads one entry of a map<string, InferParameter>; a key that comes again takes the last value.
+ */
 function withParameter(known: Parameters, reader: WireReader, budget: Budget): Parameters {
   budget.parameters -= 1;
   if (budget.parameters < 0) {

@@ -1,7 +1,7 @@
-// Reading protobuf's wire format where it lies: nothing is copied, and nothing is allocated before the
-// caller has looked at it. The generated decoders build an object for every element of a message of
-// any size (millions of empty views from 64 MiB); this one lets each message set its own limits.
-// Source: protobuf.dev/programming-guides/encoding.
+// Reading protobuf's wire format where it lies: nothing is copied, and nothing is allocated before
+// the caller has looked at it. The generated decoders build an object for every element of a
+// message of any size (millions of empty views from 64 MiB); this one lets each message set its
+// own limits. Source: protobuf.dev/programming-guides/encoding.
 import { isUtf8 } from 'node:buffer';
 import { invalidArgument, type StatusError } from '../../common/status.ts';
 
@@ -104,7 +104,8 @@ export class WireReader {
     const start = this.position;
     this.position = start + length;
     const text = this.bytes.toString('utf8', start, this.position);
-    // A replacement character in the text: it was sent as one, or stands for bytes that are no UTF-8.
+    // A replacement character in the text: it was sent as one, or stands for bytes that are no
+    // UTF-8.
     if (text.includes('\ufffd') && !isUtf8(this.bytes.subarray(start, this.position))) {
       throw malformed('a text is not UTF-8');
     }

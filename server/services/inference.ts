@@ -1,5 +1,5 @@
-// The Open Inference Protocol's service as a Backend: free of any transport. ModelInfer goes its own
-// way, on which nothing is allocated that needs not be; everything else is small and rare.
+// The Open Inference Protocol's service as a Backend: free of any transport. ModelInfer goes its
+// own way, on which nothing is allocated that needs not be; everything else is small and rare.
 import type { Log } from '../../common/log.ts';
 import { Code, StatusError } from '../../common/status.ts';
 import {
@@ -47,7 +47,9 @@ import { modelStatistics } from './statistics.ts';
 
 export const SERVICE = 'inference.GRPCInferenceService';
 
-/** Requests other than ModelInfer are small; above it RESOURCE_EXHAUSTED, and nothing is decoded. */
+/**
+ * Requests other than ModelInfer are small; above it RESOURCE_EXHAUSTED, and nothing is decoded.
+ */
 export const MAX_CONTROL_REQUEST_BYTES = 1024 * 1024;
 
 export interface InferenceServiceOptions {

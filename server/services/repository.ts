@@ -30,8 +30,8 @@ export const ASSIGNED: RepositoryControl = {
 function notHere(verb: string, model: string): StatusError {
   return new StatusError(
     Code.FAILED_PRECONDITION,
-    `this node does not ${verb} '${model.slice(0, 128)}' by itself: its models are assigned by the ` +
-      "cluster's leader; call the cluster's own address",
+    `this node does not ${verb} '${model.slice(0, 128)}' by itself: its models are assigned by ` +
+      "the cluster's leader; call the cluster's own address",
   );
 }
 

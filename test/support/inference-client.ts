@@ -3,7 +3,7 @@ import type { Tensor } from '../../common/tensor.ts';
 import {
   GRPCInferenceServiceDefinition,
   InferTensorContents,
-  type ModelInferRequest,
+  ModelInferRequest,
   type ModelInferResponse,
 } from '../../proto/gen/inference/grpc_service.ts';
 import type { Backend } from '../../transport/backend.ts';
@@ -39,13 +39,11 @@ export interface InferOptions extends InvokeOptions {
   readonly outputs?: readonly { name: string; classification?: number }[];
 }
 
-/** ModelInfer with raw tensors. */
-export async function infer(
-  backend: Backend,
+function inferRequest(
   model: string,
   inputs: readonly Tensor[],
-  options: InferOptions = {},
-): Promise<ModelInferResponse> {
+  options: InferOptions,
+): ModelInferRequest {
   const outputs = (options.outputs ?? []).map(({ name, classification }) => ({
     name,
     parameters: new Map(
@@ -54,26 +52,36 @@ export async function infer(
         : [['classification', parameter(BigInt(classification))] as const],
     ),
   }));
-  return await call(
-    backend,
-    'modelInfer',
-    {
-      modelName: model,
-      modelVersion: options.version ?? '',
-      id: options.id ?? '',
-      parameters: options.parameters ?? new Map(),
-      inputs: inputs.map(({ name, datatype, shape }) => ({
-        name,
-        datatype,
-        shape: shape.map(BigInt),
-        parameters: new Map(),
-        contents: undefined,
-      })),
-      outputs,
-      rawInputContents: inputs.map(({ bytes }) => bytes),
-    },
-    options,
-  );
+  return {
+    modelName: model,
+    modelVersion: options.version ?? '',
+    id: options.id ?? '',
+    parameters: options.parameters ?? new Map(),
+    inputs: inputs.map(({ name, datatype, shape }) => ({
+      name,
+      datatype,
+      shape: shape.map(BigInt),
+      parameters: new Map(),
+      contents: undefined,
+    })),
+    outputs,
+    rawInputContents: inputs.map(({ bytes }) => bytes),
+  };
+}
+
+/** ModelInfer with raw tensors. */
+export async function infer(
+  backend: Backend,
+  model: string,
+  inputs: readonly Tensor[],
+  options: InferOptions = {},
+): Promise<ModelInferResponse> {
+  return await call(backend, 'modelInfer', inferRequest(model, inputs, options), options);
+}
+
+/** The bytes of such a request. */
+export function inferBytes(model: string, inputs: readonly Tensor[]): Uint8Array {
+  return ModelInferRequest.encode(inferRequest(model, inputs, {})).finish();
 }
 
 export function parameter(int64Param: bigint): {

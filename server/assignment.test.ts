@@ -1,0 +1,80 @@
+import test from 'ava';
+import type { AssignmentShard } from '../registry/registry.ts';
+import { copy, entry } from '../test/support/small-cluster.ts';
+import { Assignment } from './assignment.ts';
+
+const here = entry('digits', 1, { nodes: ['n2', 'n1'], weight: 0.5 });
+
+function shard(part: Partial<AssignmentShard>): AssignmentShard {
+  return { schema: 1, index: 3, epoch: 2, revision: 5, entries: [here], ...part };
+}
+
+function wantedBy(assignment: Assignment): readonly string[] {
+  const wanted = assignment.wanted([], new Map());
+  return wanted.map(({ model, version }) => `${model}/${version}`);
+}
+
+test('only what names this node is wanted of it', (t) => {
+  const assignment = new Assignment('n1');
+  const elsewhere = entry('iris', 1, { nodes: ['n2'] });
+  t.is(assignment.take(shard({ entries: [elsewhere, here] })), 'accepted');
+  t.deepEqual(assignment.wanted([], new Map()), [
+    {
+      model: 'digits',
+      version: 1,
+      manifestSha256: here.manifestSha256,
+      weight: 0.5,
+      isKeptOnly: false,
+    },
+  ]);
+});
+
+test('older epochs, older revisions and newer schemas are left aside', (t) => {
+  const assignment = new Assignment('n1');
+  assignment.take(shard({}));
+  t.is(assignment.take(shard({ epoch: 1, revision: 99, entries: [] })), 'stale');
+  t.is(assignment.take(shard({ revision: 5, entries: [] })), 'stale');
+  t.is(assignment.take(shard({ revision: 4, entries: [] })), 'stale');
+  t.is(assignment.take(shard({ schema: 2, epoch: 9, entries: [] })), 'too_new');
+  t.deepEqual(wantedBy(assignment), ['digits/1']);
+  t.is(assignment.take(shard({ epoch: 3, revision: 1, entries: [] })), 'accepted');
+  t.deepEqual(wantedBy(assignment), []);
+});
+
+test('what is kept on disk brings back what is wanted; the registry completes it', (t) => {
+  const before = new Assignment('n1');
+  before.take(shard({ entries: [here, entry('iris', 1, { nodes: ['n2'] })] }));
+  before.take(shard({ index: 4, entries: [] }));
+  const after = new Assignment('n1');
+  t.true(after.restore(before.encode()));
+  t.deepEqual(wantedBy(after), ['digits/1']);
+  t.false(after.isNews({ index: 3, epoch: 2, revision: 4 }));
+  t.true(after.isNews({ index: 3, epoch: 2, revision: 5 }));
+  after.take(shard({}));
+  t.false(after.isNews({ index: 3, epoch: 2, revision: 5 }));
+});
+
+test('text that is no assignment is refused whole', (t) => {
+  for (const text of ['', '{', '[]', '{"shards":[{"schema":1}]}', '{"shards":{}}']) {
+    const assignment = new Assignment('n1');
+    t.false(assignment.restore(text), text);
+    t.deepEqual(wantedBy(assignment), []);
+  }
+});
+
+test('a copy that went elsewhere is kept while none of its new homes is READY', (t) => {
+  const assignment = new Assignment('n1');
+  const held = [copy('digits', 1)];
+  assignment.take(shard({ entries: [entry('digits', 1, { nodes: ['n2', 'n3'] })] }));
+  t.true(assignment.leaving(held));
+  t.false(assignment.leaving([]));
+  const wanted = (...others: Parameters<typeof copy>[2][]) =>
+    assignment
+      .wanted(held, new Map(others.map((state, at) => [`n${at + 2}`, [copy('digits', 1, state)]])))
+      .map(({ isKeptOnly }) => isKeptOnly);
+  t.deepEqual(wanted(), [true]);
+  t.deepEqual(wanted('LOADING', 'FAILED'), [true]);
+  t.deepEqual(wanted('LOADING', 'READY'), []);
+  assignment.take(shard({ revision: 6, entries: [entry('digits', 1, { nodes: [] })] }));
+  t.deepEqual(wanted(), []);
+});

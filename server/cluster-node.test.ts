@@ -1,0 +1,337 @@
+// A node of a cluster: real models from a blob store, a registry in memory, time that is told to
+// move.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { VirtualClock } from '../common/clock.ts';
+import { createLog } from '../common/log.ts';
+import { createMetrics } from '../common/metrics.ts';
+import { Code, StatusError, unavailable } from '../common/status.ts';
+import { encodeManifest, MANIFEST_SCHEMA } from '../model/manifest.ts';
+import { MemoryRegistry } from '../registry/memory.ts';
+import {
+  type AssignmentEntry,
+  HEARTBEAT_MS,
+  NODE_TTL_MS,
+  REGISTRY_SCHEMA,
+  type Registry,
+} from '../registry/registry.ts';
+import type { BlobStore } from '../stores/blobs/blobs.ts';
+import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
+import { fp32 } from '../test/support/infer-requests.ts';
+import { call, floats, infer } from '../test/support/inference-client.ts';
+import { assign, copy, entry, node as nodeRecord, until } from '../test/support/small-cluster.ts';
+import { addModel, slowModel } from '../test/support/tiny-onnx.ts';
+import { DRAIN_SETTLE_MS, type InferenceNode, startNode } from './node.ts';
+
+const log = createLog({ role: 'node', level: 'silent' });
+const ONES = [fp32('a', [1, 2], [1, 2]), fp32('b', [1, 2], [10, 20])];
+
+interface Cluster {
+  readonly clock: VirtualClock;
+  readonly registry: MemoryRegistry;
+  readonly blobs: BlobStore;
+  readonly dataDir: string;
+  readonly fatal: StatusError[];
+  /** A version's files in the blob store; its entry, on node n1. */
+  publish(
+    model: string,
+    version: number,
+    onnx: Uint8Array,
+    configPbtxt?: string,
+  ): Promise<AssignmentEntry>;
+  start(registry?: Registry): Promise<InferenceNode>;
+  /** 'model/version STATE' of the copies that n1 tells of. */
+  told(): Promise<readonly string[]>;
+}
+
+async function cluster(t: ExecutionContext): Promise<Cluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'torus-node-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const clock = new VirtualClock();
+  const registry = new MemoryRegistry(clock);
+  const blobs = await openDirectoryBlobs(join(folder, 'blobs'));
+  t.teardown(() => blobs.close());
+  const dataDir = join(folder, 'n1');
+  const fatal: StatusError[] = [];
+  let starts = 0;
+  const put = async (bytes: Uint8Array): Promise<string> => {
+    const write = await blobs.write(
+      (async function* () {
+        yield bytes;
+      })(),
+      { maxBytes: 2 ** 30 },
+    );
+    return write.sha256;
+  };
+  return {
+    clock,
+    registry,
+    blobs,
+    dataDir,
+    fatal,
+    async publish(model, version, onnx, configPbtxt = '') {
+      const file = { path: 'model.onnx', sha256: await put(onnx), sizeBytes: onnx.length };
+      const manifest = encodeManifest({
+        schema: MANIFEST_SCHEMA,
+        model,
+        version,
+        platform: 'onnxruntime_onnx',
+        files: [file],
+        configPbtxt,
+        inputs: [],
+        outputs: [],
+      });
+      return entry(model, version, { manifestSha256: await put(manifest), nodes: ['n1'] });
+    },
+    async start(over = registry) {
+      starts += 1;
+      const about = { address: 'localhost:8011', zone: '', memoryLimitBytes: 0 };
+      const started = await startNode({
+        id: 'n1',
+        source: {
+          kind: 'cluster',
+          registry: over,
+          blobs,
+          node: { ...about, incarnation: `n1-${starts}` },
+        },
+        dataDir,
+        clock,
+        wallMs: () => 0,
+        log,
+        metrics: createMetrics(),
+        serverVersion: '0',
+        onFatal: (error) => fatal.push(error),
+      });
+      t.teardown(() => started.stop());
+      return started;
+    },
+    async told() {
+      const copies = (await registry.copies()).get('n1') ?? [];
+      return copies.map(({ model, version, state }) => `${model}/${version} ${state}`).sort();
+    },
+  };
+}
+
+/** Waits until n1 tells exactly these copies. */
+async function untilTold({ told }: Cluster, ...expected: string[]): Promise<void> {
+  let last: readonly string[] = [];
+  const what = expected.join(', ');
+  const isSo = async (): Promise<boolean> => {
+    last = await told();
+    return JSON.stringify(last) === JSON.stringify(expected);
+  };
+  await until(what, isSo).catch(() => {
+    throw new Error(`told are [${last.join(', ')}], expected [${what}]`);
+  });
+}
+
+test('a node tells of itself, loads what it is assigned, and serves it', async (t) => {
+  const all = await cluster(t);
+  const digits = await all.publish('add', 4, addModel(2));
+  await assign(all.registry, [digits, entry('elsewhere', 1, { nodes: ['n2'] })]);
+  const { backend, health, waitingFor } = await all.start();
+  await untilTold(all, 'add/4 READY');
+  t.like((await all.registry.nodes())[0], {
+    id: 'n1',
+    incarnation: 'n1-1',
+    address: 'localhost:8011',
+    state: 'SERVING',
+  });
+  t.deepEqual(waitingFor(), []);
+  t.is(health.isServing(''), true);
+  const answer = await infer(backend, 'add', ONES);
+  t.deepEqual(floats(answer), [11, 22]);
+  t.is(answer.modelVersion, '4');
+  const [copyTold] = (await all.registry.copies()).get('n1') ?? [];
+  t.true((copyTold?.memoryBytes ?? 0) > 0);
+  const refused = await call(backend, 'repositoryModelLoad', { modelName: 'add' }).catch((e) => e);
+  t.is(refused.code, Code.FAILED_PRECONDITION);
+  t.regex(refused.message, /assigned by the cluster's leader/);
+});
+
+test('a node that has nothing yet, and one whose models still load, are not ready', async (t) => {
+  const all = await cluster(t);
+  const digits = await all.publish('add', 1, addModel(2));
+  await assign(all.registry, [digits]);
+  const { health, waitingFor } = await all.start();
+  t.deepEqual(waitingFor(), ['model add version 1']);
+  t.is(health.isServing(''), false);
+  await until('ready', () => health.isServing('') === true);
+  t.deepEqual(waitingFor(), []);
+});
+
+test('a new version takes over when it is READY; a broken one never does', async (t) => {
+  const all = await cluster(t);
+  const one = await all.publish('add', 1, addModel(2));
+  await assign(all.registry, [one]);
+  const { backend } = await all.start();
+  await untilTold(all, 'add/1 READY');
+  const broken = await all.publish('add', 2, addModel(2).subarray(0, 40));
+  await assign(all.registry, [broken], 2);
+  await untilTold(all, 'add/1 READY', 'add/2 FAILED');
+  t.is((await infer(backend, 'add', ONES)).modelVersion, '1');
+  const why = await infer(backend, 'add', ONES, { version: '2' }).catch((error) => error);
+  t.is(why.code, Code.UNAVAILABLE);
+  t.regex(why.message, /version 2 is not at ready state \(FAILED: /);
+
+  const good = await all.publish('add', 3, addModel(2));
+  await assign(all.registry, [good], 3);
+  await until('version 3', async () => (await all.told()).includes('add/3 READY'));
+  all.clock.advance(1_000);
+  await untilTold(all, 'add/3 READY');
+  t.is((await infer(backend, 'add', ONES)).modelVersion, '3');
+});
+
+test('files that are not what the manifest says are tried again, then FAILED', async (t) => {
+  const all = await cluster(t);
+  const one = await all.publish('add', 1, addModel(2));
+  const wrong = { ...one, version: 9 };
+  await assign(all.registry, [wrong, entry('gone', 1, { nodes: ['n1'] })]);
+  await all.start();
+  await untilTold(all, 'add/9 FAILED', 'gone/1 FAILED');
+  const reasons = ((await all.registry.copies()).get('n1') ?? []).map(({ reason }) => reason);
+  t.regex(reasons.join('\n'), /is of 'add' version 1, the assignment gives it to 'add' version 9/);
+  t.regex(reasons.join('\n'), /no blob|not there|NOT_FOUND|unknown/i);
+  all.clock.advance(1_000);
+  await untilTold(all, 'add/9 LOADING', 'gone/1 LOADING');
+  await untilTold(all, 'add/9 FAILED', 'gone/1 FAILED');
+});
+
+test('a copy that moves away stays until its new home is READY', async (t) => {
+  const all = await cluster(t);
+  const one = await all.publish('add', 1, addModel(2));
+  await assign(all.registry, [one]);
+  const { backend } = await all.start();
+  await untilTold(all, 'add/1 READY');
+  await all.registry.putNode(nodeRecord('n2'), [], 1e9);
+  await assign(all.registry, [{ ...one, nodes: ['n2'] }], 2);
+  all.clock.advance(1_500);
+  t.deepEqual(floats(await infer(backend, 'add', ONES)), [11, 22]);
+  const arrived = copy('add', 1, 'READY', { manifestSha256: one.manifestSha256 });
+  await all.registry.putCopies('n2', 'n2-1', [arrived]);
+  // Its end comes a moment after it has heard of the other copy.
+  await until('unloaded', async () => {
+    all.clock.advance(100);
+    return (await all.told()).length === 0;
+  });
+  const gone = await infer(backend, 'add', ONES).catch((error) => error);
+  t.is(gone.code, Code.NOT_FOUND);
+});
+
+test('without the registry a node serves on, and comes back by itself', async (t) => {
+  const all = await cluster(t);
+  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
+  let isAway = false;
+  const flaky = new Proxy<Registry>(all.registry, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      if (name === 'watch') return member.bind(target);
+      return (...args: unknown[]) =>
+        isAway ? Promise.reject(unavailable('no connection')) : member.apply(target, args);
+    },
+  });
+  const { backend } = await all.start(flaky);
+  await untilTold(all, 'add/1 READY');
+  isAway = true;
+  // Longer than its time to live: the cluster has forgotten it.
+  for (let beat = 0; beat < 6; beat += 1) {
+    all.clock.advance(HEARTBEAT_MS);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.true(6 * HEARTBEAT_MS > NODE_TTL_MS);
+  t.deepEqual(await all.registry.nodes(), []);
+  t.deepEqual(floats(await infer(backend, 'add', ONES)), [11, 22]);
+  isAway = false;
+  await until('it is back', async () => {
+    all.clock.advance(HEARTBEAT_MS);
+    return (await all.registry.nodes()).length === 1;
+  });
+  t.deepEqual(await all.told(), ['add/1 READY']);
+});
+
+test('started without the registry, it serves what it last had', async (t) => {
+  const all = await cluster(t);
+  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
+  const first = await all.start();
+  await untilTold(all, 'add/1 READY');
+  await first.stop();
+  t.deepEqual(await all.registry.nodes(), []);
+  const dead = new MemoryRegistry(all.clock);
+  await dead.close();
+  const { backend, health } = await all.start(dead);
+  await until('ready', () => health.isServing('') === true);
+  t.deepEqual(floats(await infer(backend, 'add', ONES)), [11, 22]);
+});
+
+test('an assignment of an older leader changes nothing', async (t) => {
+  const all = await cluster(t);
+  const [one, two] = [
+    await all.publish('add', 1, addModel(2)),
+    await all.publish('add', 2, addModel(2)),
+  ];
+  const shard = { schema: REGISTRY_SCHEMA, index: 0, epoch: 5, revision: 1, entries: [one] };
+  await all.registry.putShard(shard);
+  await (await all.start()).stop();
+  // A registry that was emptied, and filled by one who does not know that it no longer leads.
+  const emptied = new MemoryRegistry(all.clock);
+  await emptied.putShard({ ...shard, epoch: 4, revision: 9, entries: [two] });
+  const { backend, health } = await all.start(emptied);
+  await until('ready', () => health.isServing('') === true);
+  t.is((await infer(backend, 'add', ONES)).modelVersion, '1');
+  await emptied.putShard({ ...shard, epoch: 6, revision: 1, entries: [two] });
+  await until('version 2', () => call(backend, 'modelReady', READY_TWO).then((a) => a.ready));
+  t.is((await infer(backend, 'add', ONES)).modelVersion, '2');
+});
+
+const READY_TWO = { name: 'add', version: '2' };
+
+test('draining is told, and the end too', async (t) => {
+  const all = await cluster(t);
+  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
+  const node = await all.start();
+  await untilTold(all, 'add/1 READY');
+  let isDrained = false;
+  const drained = node.drain().then(() => {
+    isDrained = true;
+  });
+  await until('DRAINING', async () => (await all.registry.nodes())[0]?.state === 'DRAINING');
+  t.is(node.health.isServing(''), false);
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(floats(await infer(node.backend, 'add', ONES)), [11, 22]);
+  t.false(isDrained);
+  all.clock.advance(DRAIN_SETTLE_MS);
+  await drained;
+  await node.stop();
+  t.deepEqual(await all.registry.nodes(), []);
+});
+
+test('a run that hangs: the copy fails, the node drains and asks to be ended', async (t) => {
+  const all = await cluster(t);
+  const config = 'parameters { key: "torus_max_run_ms" value { string_value: "5000" } }';
+  await assign(all.registry, [
+    await all.publish('slow', 1, slowModel(200), config),
+    await all.publish('add', 1, addModel(2)),
+  ]);
+  const { backend, health } = await all.start();
+  await untilTold(all, 'add/1 READY', 'slow/1 READY');
+  let outcome: unknown;
+  const keep = (value: unknown): void => {
+    outcome = value;
+  };
+  infer(backend, 'slow', [fp32('x', [1, 1], [1])]).then(keep, keep);
+  await until('the run is given up', () => {
+    all.clock.advance(1_000);
+    return outcome !== undefined;
+  });
+  t.true(outcome instanceof StatusError);
+  t.is(health.isServing(''), false);
+  t.true((await all.told()).includes('slow/1 FAILED'));
+  await until('the end is asked for', () => {
+    all.clock.advance(100);
+    return all.fatal.length > 0;
+  });
+  t.is(all.fatal.length, 1);
+});
