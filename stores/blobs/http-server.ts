@@ -50,7 +50,8 @@ async function route(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://blobs');
+  const url = URL.parse(request.url ?? '/', 'http://blobs');
+  if (url === null) throw invalidArgument('the request names no path that can be read');
   const [, root, sha256, ...rest] = url.pathname.split('/');
   if (root !== 'blobs' || rest.length > 0) throw notFound('here is /blobs and /blobs/SHA256');
   const { method = 'GET' } = request;

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { get } from 'node:http';
 import { type AddressInfo, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,4 +67,8 @@ test('other paths and methods are refused', async (t) => {
   t.is((await fetch(`${base}/blobs/..%2f..%2fetc%2fpasswd`)).status, 404);
   t.is((await fetch(`${base}/blobs`, { method: 'PUT' })).status, 400);
   t.is((await fetch(`${base}/blobs?limit=x`)).status, 400);
+  // fetch() would mend this path, a hostile client does not.
+  const [response] = await once(get({ port, host: '127.0.0.1', path: '//' }), 'response');
+  t.is(response.statusCode, 400);
+  response.resume();
 });
