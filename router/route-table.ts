@@ -46,11 +46,18 @@ interface VersionRoute {
   /** Why the copy failed, by node id. */
   readonly failures: Map<string, string>;
   isUnloading: boolean;
+  /** What calls for this version get; made when all copies are known. */
+  resolution: Resolution;
 }
 
 interface ModelRoute {
   readonly versions: Map<number, VersionRoute>;
   isIdempotent: boolean;
+  /** The versions that share the calls without a version: with a weight, and READY. */
+  shared: readonly VersionRoute[];
+  sharedWeight: number;
+  /** What such calls get while there is none of those. */
+  otherwise: Resolution;
 }
 
 const WAITING: Resolution = { kind: 'waiting' };
@@ -112,20 +119,11 @@ export class RouteTable {
     if (route === undefined) {
       return this.isComplete ? refused(notFound(`${unknown(model)} is not found`)) : WAITING;
     }
-    const chosen =
-      version === undefined
-        ? chooseVersion(model, route, random)
-        : (route.versions.get(version) ??
-          refused(notFound(`${unknown(model)} version ${version} is not found`)));
-    if ('kind' in chosen) return chosen;
-    if (chosen.ready.length === 0) return unready(model, chosen);
-    return {
-      kind: 'ready',
-      version: chosen.version,
-      nodes: chosen.ready,
-      isIdempotent: route.isIdempotent,
-      isOneOfSeveral: route.versions.size > 1,
-    };
+    if (version === undefined) return pickByWeight(route, random) ?? route.otherwise;
+    return (
+      route.versions.get(version)?.resolution ??
+      refused(notFound(`${unknown(model)} version ${version} is not found`))
+    );
   }
 
   isReady(model: string, version: number | undefined): boolean {
@@ -171,24 +169,42 @@ export class RouteTable {
       const takesCalls = this.#nodes.get(nodeId)?.state === 'SERVING';
       for (const copy of copies) addCopy(models, nodeId, copy, takesCalls);
     }
+    for (const [model, route] of models) settle(model, route);
     this.#models = models;
   }
 }
 
-const NO_ROUTE: ModelRoute = { versions: new Map(), isIdempotent: false };
+function newRoute(): ModelRoute {
+  return {
+    versions: new Map(),
+    isIdempotent: true,
+    shared: [],
+    sharedWeight: 0,
+    otherwise: WAITING,
+  };
+}
+
+const NO_ROUTE = newRoute();
 
 function isNewer(shard: AssignmentShard, held: AssignmentShard): boolean {
   return shard.epoch > held.epoch || (shard.epoch === held.epoch && shard.revision > held.revision);
 }
 
 function routeOf(version: number, entry: AssignmentEntry | undefined): VersionRoute {
-  return { version, entry, ready: [], failures: new Map(), isUnloading: false };
+  return {
+    version,
+    entry,
+    ready: [],
+    failures: new Map(),
+    isUnloading: false,
+    resolution: WAITING,
+  };
 }
 
 function addEntry(models: Map<string, ModelRoute>, entry: AssignmentEntry): void {
   let route = models.get(entry.model);
   if (route === undefined) {
-    route = { versions: new Map(), isIdempotent: true };
+    route = newRoute();
     models.set(entry.model, route);
   }
   route.isIdempotent &&= entry.isIdempotent;
@@ -220,38 +236,47 @@ function addCopy(
   }
 }
 
-/**
- * By weight among the READY versions. While none of those is READY, one that is being replaced
- * still serves where it is.
- */
-function chooseVersion(
-  model: string,
-  route: ModelRoute,
-  random: () => number,
-): VersionRoute | Resolution {
-  const weighted = [...route.versions.values()].filter((one) => (one.entry?.weight ?? 0) > 0);
-  const ready = weighted.filter((one) => one.ready.length > 0);
-  const byWeight = pickByWeight(ready, random);
-  if (byWeight !== undefined) return byWeight;
-  const replaced = [...route.versions.values()].filter((one) => one.entry === undefined);
-  const newest = replaced.sort((a, b) => b.version - a.version)[0];
-  if (newest !== undefined) return newest;
-  const hopeful = weighted.find((one) => !hasFailed(one)) ?? weighted[0];
-  return hopeful ?? refused(notFound(`${unknown(model)} has no available versions`));
+/** Makes the answers for calls, so that a call only looks one up. */
+function settle(model: string, route: ModelRoute): void {
+  const all = [...route.versions.values()];
+  for (const one of all) one.resolution = resolutionOf(model, route, one);
+  const weighted = all.filter((one) => weightOf(one) > 0);
+  route.shared = weighted.filter((one) => one.ready.length > 0);
+  route.sharedWeight = route.shared.reduce((sum, one) => sum + weightOf(one), 0);
+  // While no version with a weight is READY, one that is being replaced still serves where it is.
+  const replaced = all.filter((one) => one.entry === undefined);
+  const stopgap =
+    replaced.sort((a, b) => b.version - a.version)[0] ??
+    weighted.find((one) => !hasFailed(one)) ??
+    weighted[0];
+  route.otherwise =
+    stopgap?.resolution ?? refused(notFound(`${unknown(model)} has no available versions`));
 }
 
-function pickByWeight(
-  versions: readonly VersionRoute[],
-  random: () => number,
-): VersionRoute | undefined {
-  if (versions.length < 2) return versions[0];
-  const total = versions.reduce((sum, one) => sum + (one.entry?.weight ?? 0), 0);
-  let left = random() * total;
-  for (const one of versions) {
-    left -= one.entry?.weight ?? 0;
-    if (left < 0) return one;
+function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
+  if (one.ready.length === 0) return unready(model, one);
+  return {
+    kind: 'ready',
+    version: one.version,
+    nodes: one.ready,
+    isIdempotent: route.isIdempotent,
+    isOneOfSeveral: route.versions.size > 1,
+  };
+}
+
+function weightOf(route: VersionRoute): number {
+  return route.entry?.weight ?? 0;
+}
+
+function pickByWeight(route: ModelRoute, random: () => number): Resolution | undefined {
+  const { shared, sharedWeight } = route;
+  if (shared.length < 2) return shared[0]?.resolution;
+  let left = random() * sharedWeight;
+  for (const one of shared) {
+    left -= weightOf(one);
+    if (left < 0) return one.resolution;
   }
-  return versions.at(-1);
+  return shared.at(-1)?.resolution;
 }
 
 /** On every node that is to hold it, so that waiting is in vain until the plan changes. */

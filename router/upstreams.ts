@@ -7,6 +7,12 @@ import { type Backend, ConnectionLost } from '../transport/backend.ts';
 /** A node whose connection was lost gets no calls for so long; the registry's word comes later. */
 export const SUSPECT_MS = 1_000;
 
+/**
+ * For connections to nodes: a machine that vanished without a word is noticed in their sum, and its
+ * calls go elsewhere. A node whose event loop stalls for longer looks the same.
+ */
+export const NODE_KEEPALIVE = { timeMs: 500, timeoutMs: 2_000 } as const;
+
 export interface NodeConnection extends Backend {
   close(): void;
 }

@@ -59,6 +59,7 @@ function open(
 const LOST = ['Received RST_STREAM', 'Failed to start HTTP/2 stream', 'Call cancelled'];
 /** Of those and UNAVAILABLE ones: the call did not reach a handler. */
 const NOT_SENT = [
+  'Channel closed before call started',
   'Failed to start HTTP/2 stream',
   'No connection established',
   'Name resolution failed',

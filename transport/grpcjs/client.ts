@@ -4,7 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { Channel, connectivityState, credentials } from '@grpc/grpc-js';
 import { type Backend, MAX_MESSAGE_BYTES, type MethodKind } from '../backend.ts';
-import { CLIENT_WINDOW_BYTES, commonOptions } from './channel-options.ts';
+import {
+  CLIENT_WINDOW_BYTES,
+  commonOptions,
+  KEEPALIVE_TIME_MS,
+  KEEPALIVE_TIMEOUT_MS,
+} from './channel-options.ts';
 import { sendStream, sendUnary } from './client-call.ts';
 
 /** Between attempts to connect, growing from the first to the second. */
@@ -27,6 +32,8 @@ export interface ConnectOptions {
   readonly methods: ReadonlyMap<string, MethodKind>;
   readonly tls?: ClientTls;
   readonly maxMessageBytes?: number;
+  /** While calls are open; by default KEEPALIVE_TIME_MS and KEEPALIVE_TIMEOUT_MS. */
+  readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
 }
 
 /** 'failed': the last attempt failed and the next is not yet due. */
@@ -53,8 +60,11 @@ function credentialsOf(tls: ClientTls | undefined) {
 export function connect(options: ConnectOptions): Connection {
   const { address, methods, tls } = options;
   const serverName = tls?.serverName;
+  const { keepalive = { timeMs: KEEPALIVE_TIME_MS, timeoutMs: KEEPALIVE_TIMEOUT_MS } } = options;
   const channel = new Channel(address, credentialsOf(tls), {
     ...commonOptions(options.maxMessageBytes ?? MAX_MESSAGE_BYTES),
+    'grpc.keepalive_time_ms': keepalive.timeMs,
+    'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
     'grpc-node.flow_control_window': CLIENT_WINDOW_BYTES,
     'grpc.use_local_subchannel_pool': 1,
     'grpc.enable_http_proxy': 0,
