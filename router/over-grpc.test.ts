@@ -134,8 +134,7 @@ test('loading and unloading are asked of control, and waited for', async (t) => 
       if (model === 'none') throw notFound('no such model');
       asked.push(`load ${model}`);
       await assign(cluster.registry, [entry('m', 1), entry(model, 1, { nodes: ['a'] })], 2);
-      const state = model === 'bad' ? 'FAILED' : 'READY';
-      await cluster.registry.putCopies('a', 'a-1', [copy('m', 1), copy(model, 1, state)]);
+      await cluster.registry.putCopies('a', 'a-1', [copy('m', 1), copy(model, 1)]);
     },
     async unloadModel(model) {
       asked.push(`unload ${model}`);
