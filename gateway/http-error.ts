@@ -40,8 +40,10 @@ export function limitText(sizeBytes: number): string {
     : `${sizeBytes} bytes`;
 }
 
+/** RESOURCE_EXHAUSTED is something too large for a limit or a disk, here: no use to try again. */
 function statusFor(error: StatusError): number {
-  return error instanceof HttpError ? error.httpStatus : httpStatusOf(error.code);
+  if (error instanceof HttpError) return error.httpStatus;
+  return error.code === Code.RESOURCE_EXHAUSTED ? 413 : httpStatusOf(error.code);
 }
 
 /** What Fastify and its plugins throw: an error with a status of their own. */

@@ -5,6 +5,7 @@ import { invalidArgument, statusOf } from '../../common/status.ts';
 import { parseExact } from '../exact-json.ts';
 import { skipString, tooDeep } from '../json-depth.ts';
 import { MAX_INFER_HEAD_BYTES, MAX_JSON_DEPTH } from '../limits.ts';
+import type { Slices } from './slices.ts';
 
 /** Bytes [start, end) of a list, brackets included. */
 export interface Span {
@@ -25,6 +26,8 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** Text after which others get their turn. */
+const SLICE_BYTES = 4 * 1024 * 1024;
 /** Tensors stand at $.inputs[i]: in an object in a list in an object. */
 const TENSOR_DEPTH = 3;
 const MARKER = '\u0000data ';
@@ -46,9 +49,14 @@ export function skipSpace(bytes: Buffer, at: number, end: number): number {
 }
 
 /** Where the list that opens at `start` has closed. @throws INVALID_ARGUMENT */
-function skipList(bytes: Buffer, start: number, end: number, outerDepth: number): number {
+function* skipList(bytes: Buffer, start: number, end: number, outerDepth: number): Slices<number> {
   let depth = 0;
+  let pauseAt = start + SLICE_BYTES;
   for (let at = start; at < end; ) {
+    if (at >= pauseAt) {
+      pauseAt = at + SLICE_BYTES;
+      yield;
+    }
     const byte = bytes[at];
     if (byte === QUOTE) {
       at = skipString(bytes, at, end);
@@ -82,7 +90,7 @@ function dataListAfter(bytes: Buffer, at: number, keyEnd: number, end: number): 
  * @param end of the JSON in `bytes`, which are UTF-8
  * @throws INVALID_ARGUMENT for what is no JSON, too deep, or too large beside its data
  */
-export function readHead(bytes: Buffer, end: number): Head {
+export function* readHead(bytes: Buffer, end: number): Slices<Head> {
   const spans: Span[] = [];
   const parts: string[] = [];
   let keptBytes = 0;
@@ -104,7 +112,7 @@ export function readHead(bytes: Buffer, end: number): Head {
       at = keyEnd;
       if (list === undefined) continue;
       keep(list);
-      at = skipList(bytes, list, end, depth);
+      at = yield* skipList(bytes, list, end, depth);
       parts.push(`${MARKER_JSON}${spans.length}"`);
       spans.push({ start: list, end: at });
       from = at;

@@ -34,7 +34,7 @@ type Fields = Readonly<Record<string, unknown>>;
 export function* readInferBody(body: InferBody): Slices<InferCall> {
   const { bytes, jsonBytes } = body;
   if (!isUtf8(bytes.subarray(0, jsonBytes))) throw malformedJson('it is not valid UTF-8');
-  const head = readHead(bytes, jsonBytes);
+  const head = yield* readHead(bytes, jsonBytes);
   const root = fieldsOf(head.json, 'the request');
   const parameters = plainParameters(root.parameters);
   const tensors = yield* new TensorReader(body, head).read(listOf(root, 'inputs'));
