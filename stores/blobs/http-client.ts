@@ -1,8 +1,8 @@
 // A blob store behind HTTP (stores/blobs/http-server.ts), as a BlobStore.
-import { Readable } from 'node:stream';
 import { isSha256 } from '../../common/names.ts';
 import { Code, StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from './blobs.ts';
+import { postStream } from './http-post.ts';
 import { blobInfo, blobList, EXPECTED_HEADER, errorFrom, MAX_BYTES_HEADER } from './http-wire.ts';
 import { blobTooLarge, checkListLimit, checkWriteOptions, noSuchBlob, startOf } from './limits.ts';
 
@@ -24,11 +24,15 @@ class HttpBlobs implements BlobStore {
     try {
       return await fetch(`${this.#base}${path}`, { ...init, signal: this.#closing.signal });
     } catch (thrown) {
-      if (thrown instanceof StatusError) throw thrown;
-      const cause = (thrown as { cause?: unknown }).cause;
-      if (cause instanceof StatusError) throw cause;
-      throw unavailable(`no blob server answers at ${this.#base}: ${String(cause ?? thrown)}`);
+      throw this.#unreachable(thrown);
     }
+  }
+
+  #unreachable(thrown: unknown): StatusError {
+    if (thrown instanceof StatusError) return thrown;
+    const cause = (thrown as { cause?: unknown }).cause;
+    if (cause instanceof StatusError) return cause;
+    return unavailable(`no blob server answers at ${this.#base}: ${String(cause ?? thrown)}`);
   }
 
   async #ok(response: Response): Promise<Response> {
@@ -67,13 +71,15 @@ class HttpBlobs implements BlobStore {
       ...(expectedSha256 === undefined ? {} : { [EXPECTED_HEADER]: expectedSha256 }),
     };
     try {
-      const body = Readable.toWeb(Readable.from(counted(source, maxBytes, outcome)));
-      const init = { method: 'POST', body: body as ReadableStream, duplex: 'half', headers };
-      const response = await this.#ok(await this.#fetch('/blobs', init as RequestInit));
-      return blobInfo.parse(await response.json());
+      this.#closing.signal.throwIfAborted();
+      const body = counted(source, maxBytes, outcome);
+      const signal = this.#closing.signal;
+      const { status, text } = await postStream(`${this.#base}/blobs`, { headers, body, signal });
+      if (status !== 201) throw errorFrom(status, text);
+      return blobInfo.parse(JSON.parse(text));
     } catch (thrown) {
       // What the source itself threw is the reason; the cut connection only follows from it.
-      throw outcome.failure ?? thrown;
+      throw outcome.failure ?? this.#unreachable(thrown);
     }
   }
 

@@ -1,0 +1,44 @@
+// Sends a body that is made while it is sent. Node's fetch keeps every chunk of a streamed request
+// body in memory until the request has ended (seen with Node 24: arrayBuffers grow by the size of
+// the upload); node:http does not.
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+export interface PostedBody {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+export interface PostAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/**
+ * An answer that comes before the body is out ends the sending.
+ * @throws what the body threw, the signal's reason as the cause, or the connection's error
+ */
+export async function postStream(url: string, posted: PostedBody): Promise<PostAnswer> {
+  const { headers, signal } = posted;
+  const body = Readable.from(posted.body, { objectMode: false });
+  const start = url.startsWith('https:') ? httpsRequest : httpRequest;
+  const request = start(url, { method: 'POST', headers, signal });
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve);
+      request.on('error', reject);
+      body.once('error', (cause) => {
+        reject(cause);
+        request.destroy();
+      });
+      body.pipe(request);
+    });
+    return { status: response.statusCode ?? 0, text: await text(response) };
+  } finally {
+    body.unpipe(request);
+    body.destroy();
+  }
+}
