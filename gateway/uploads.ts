@@ -99,7 +99,8 @@ async function* watch(
       yield chunk;
     }
   } finally {
-    await chunks.return?.().catch(() => undefined);
+    // Not waited for: behind a chunk that never comes it would wait for ever.
+    chunks.return?.().catch(() => undefined);
   }
 }
 
