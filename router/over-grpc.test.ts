@@ -95,7 +95,7 @@ test('bytes of any size pass through unchanged', async (t) => {
   await stop();
 });
 
-test('a node dies with a call on it: the call and all after it are answered by another', async (t) => {
+test('a node dies with a call on it: that call and all after it get answers', async (t) => {
   const { client, nodes, stop } = await startCluster(['a', 'b']);
   const [a] = nodes;
   if (a === undefined) return t.fail();

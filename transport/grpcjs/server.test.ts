@@ -124,7 +124,7 @@ test('a port in use and plain text off loopback are refused with the way out', a
   server.stop();
 });
 
-test('a lost or absent server is ConnectionLost; the connection comes back by itself', async (t) => {
+test('a lost or absent server is ConnectionLost; the connection comes back', async (t) => {
   const callee = new Callee();
   const server = await serve(callee);
   const caller = connect({ address: server.address, methods: callee.methods });
@@ -202,7 +202,7 @@ function makeCertificate(folder: string): boolean {
   }
 }
 
-test('TLS: a known certificate is accepted, a client without one where it is asked is not', async (t) => {
+test('TLS: a known certificate is accepted, a client without one is not', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'torus-tls-'));
   try {
     if (!makeCertificate(folder)) return skip(t, 'no openssl');
