@@ -1,5 +1,5 @@
-// The admin API's generated definitions (torus/v1), mounted as a Backend and carried by the listener:
-// our typed client and ts-proto's own grpc-js client get the same.
+// The admin API's generated definitions (torus/v1), mounted as a Backend and carried by the
+// listener: our typed client and ts-proto's own grpc-js client get the same.
 import { credentials } from '@grpc/grpc-js';
 import test from 'ava';
 import { createLog } from '../common/log.ts';

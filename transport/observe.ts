@@ -1,5 +1,5 @@
-// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and /readyz
-// (it can do its work; what it waits for is listed).
+// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and
+// /readyz (it can do its work; what it waits for is listed).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { statusOf, unavailable } from '../common/status.ts';

@@ -15,7 +15,7 @@ import { MessageQueue } from './message-queue.ts';
 /** Bytes of a message and back; ts-proto's message objects are made into one by `codecOf`. */
 export interface Codec<T> {
   encode(message: T): Uint8Array;
-  /** @throws when the bytes are no such message; a StatusError (a limit) reaches the caller as it is */
+  /** @throws when the bytes are no such message; a StatusError (a limit) is told as it is */
   decode(bytes: Uint8Array): T;
 }
 
