@@ -1,6 +1,6 @@
 // Typed access to the catalog over any DocumentStore. What comes out has been checked against its
-// kind's schema; what goes in too. Every change is a compare-and-set on the document's revision, and
-// those who watch in this process hear of it at once (others look for themselves).
+// kind's schema; what goes in too. Every change is a compare-and-set on the document's revision,
+// and those who watch in this process hear of it at once (others look for themselves).
 import type { z } from 'zod';
 import { prettifyError } from 'zod';
 import { Code, notFound, StatusError, statusOf } from '../common/status.ts';
@@ -64,8 +64,8 @@ function parseDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K>
   if (typeof schema === 'number' && schema > CATALOG_SCHEMA) {
     throw new StatusError(
       Code.FAILED_PRECONDITION,
-      `${TITLES[kind]} '${key}' has schema ${schema}, this program reads up to ${CATALOG_SCHEMA}: ` +
-        'a newer Torus has written it, run that one or a newer one',
+      `${TITLES[kind]} '${key}' has schema ${schema}, this program reads up to ` +
+        `${CATALOG_SCHEMA}: a newer Torus has written it, run that one or a newer one`,
     );
   }
   const parsed = SCHEMAS[kind].safeParse(body);
@@ -108,8 +108,8 @@ export class Catalog {
   }
 
   /**
-   * Every document whose key starts with `prefix`, ordered by key, read page by page. One that is not
-   * valid ends the scan with its error, unless `onInvalid` is there to hear of it.
+   * Every document whose key starts with `prefix`, ordered by key, read page by page. One that is
+   * not valid ends the scan with its error, unless `onInvalid` is there to hear of it.
    */
   async *scan<K extends Kind>(
     kind: K,

@@ -1,6 +1,6 @@
 // What may happen to a data set and its versions. Imports add rows to the one open version; sealing
-// fixes it for ever. The row store is the truth about rows and counts, the documents tell of it; each
-// step can be repeated after a crash and then completes.
+// fixes it for ever. The row store is the truth about rows and counts, the documents tell of it;
+// each step can be repeated after a crash and then completes.
 import { failedPrecondition } from '../common/status.ts';
 import type { Column, DatasetStore, RowCounts } from '../stores/datasets/datasets.ts';
 import { type Catalog, type Entry, isAborted, versionKey } from './catalog.ts';
@@ -26,7 +26,8 @@ export function newDataset(
 }
 
 /**
- * Opens the next version unless one is open. `inferred` becomes the schema of a data set that has none.
+ * Opens the next version unless one is open. `inferred` becomes the schema of a data set that has
+ * none.
  * @throws FAILED_PRECONDITION when there is no schema at all.
  */
 export function openVersion(
@@ -80,7 +81,9 @@ export function recordVersion(
   return { ...version, state, accepted: counts.accepted, rejected: counts.rejected };
 }
 
-/** The open version's document and its place in the row store, both made when they are not there. */
+/**
+ * The open version's document and its place in the row store, both made when they are not there.
+ */
 export async function openDatasetVersion(
   catalog: Catalog,
   rows: DatasetStore,

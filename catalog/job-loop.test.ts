@@ -89,7 +89,7 @@ test('a queued job is taken when it is announced, and its result written', async
   t.is(await world.registry.lease('jobs/j1'), undefined);
 });
 
-test('a job that was queued before the loop started, or whose hint was lost, is found', async (t) => {
+test('a job queued before the loop started, or whose hint was lost, is found', async (t) => {
   const world = new World();
   await world.queue('j1');
   world.loop('a', { import_dataset: async () => RESULT });

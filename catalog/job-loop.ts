@@ -1,6 +1,6 @@
-// Finds jobs of the kinds that a role handles, takes each by lease and compare-and-set, and runs its
-// handler. It is told of new jobs by the registry's announcement and also looks itself every few
-// seconds, so no hint need arrive. A job whose worker died (SIGKILL included)
+// Finds jobs of the kinds that a role handles, takes each by lease and compare-and-set, and runs
+// its handler. It is told of new jobs by the registry's announcement and also looks itself every
+// few seconds, so no hint need arrive. A job whose worker died (SIGKILL included)
 // has nobody renewing its lease; the next look takes it again under a higher epoch.
 import { type Entry, isAborted } from './catalog.ts';
 import type {

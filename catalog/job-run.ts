@@ -1,6 +1,6 @@
 // One run of one job under a claim: keeps the lease alive, watches for a cancel request and for the
-// loss of the claim, writes progress at a bounded rate, and writes the end exactly once. A run whose
-// claim is lost writes nothing more.
+// loss of the claim, writes progress at a bounded rate, and writes the end exactly once. A run
+// whose claim is lost writes nothing more.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { Code, StatusError, statusOf } from '../common/status.ts';
@@ -35,7 +35,9 @@ export interface JobContext {
   readonly claim: JobClaim;
   /** Aborted when the job is to stop: cancelled, its claim lost, or the process ending. */
   readonly signal: AbortSignal;
-  /** Tells how far it is: fraction 0 to 1, a step's name for people, numbers by name. Never fails. */
+  /**
+   * Tells how far it is: fraction 0 to 1, a step's name for people, numbers by name. Never fails.
+   */
   progress(fraction: number, step: string, metrics?: Readonly<Record<string, number>>): void;
 }
 

@@ -1,6 +1,6 @@
-// What may happen to a job, as pure changes of its document. A job ends exactly once. Whoever works on
-// it holds a claim (owner and epoch); each new owner raises the epoch, and a write that carries an
-// older one is refused, so a worker that was taken for dead changes nothing when it wakes.
+// What may happen to a job, as pure changes of its document. A job ends exactly once. Whoever works
+// on it holds a claim (owner and epoch); each new owner raises the epoch, and a write that carries
+// an older one is refused, so a worker that was taken for dead changes nothing when it wakes.
 import { randomBytes } from 'node:crypto';
 import { Code, failedPrecondition, StatusError } from '../common/status.ts';
 import {
@@ -63,9 +63,9 @@ export function newJob(id: string, spec: JobSpec, dateMs: number): JobDoc {
 }
 
 /**
- * Takes a queued job, or a running one whose worker is lost (the caller has seen that nobody holds its
- * lease). The job becomes `owner`'s under the next epoch; or it ends: CANCELLED when that was asked
- * for, FAILED when it has been taken MAX_JOB_ATTEMPTS times.
+ * Takes a queued job, or a running one whose worker is lost (the caller has seen that nobody holds
+ * its lease). The job becomes `owner`'s under the next epoch; or it ends: CANCELLED when that was
+ * asked for, FAILED when it has been taken MAX_JOB_ATTEMPTS times.
  * @throws FAILED_PRECONDITION when it has ended.
  */
 export function claimJob(job: JobDoc, owner: string, dateMs: number): JobDoc {

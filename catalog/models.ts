@@ -1,5 +1,6 @@
 // What may happen to a model, as pure changes of its document. Version numbers grow and are never
-// given twice; the serving version is always one that is loaded, unless the model is unloaded whole.
+// given twice; the serving version is always one that is loaded, unless the model is unloaded
+// whole.
 import { failedPrecondition } from '../common/status.ts';
 import { CATALOG_SCHEMA, DEFAULT_POLICY, type ModelDoc, type VersionDoc } from './documents.ts';
 
@@ -80,7 +81,8 @@ export function retire(model: ModelDoc, dateMs: number): ModelDoc {
 export function dropVersion(model: ModelDoc, version: number, dateMs: number): ModelDoc {
   if (model.servingVersion === version) {
     throw failedPrecondition(
-      `version ${version} of model '${model.name}' is its serving version: promote another one first`,
+      `version ${version} of model '${model.name}' is its serving version: promote ` +
+        'another one first',
     );
   }
   const loadedVersions = model.loadedVersions.filter((other) => other !== version);
@@ -103,7 +105,7 @@ function joined(model: ModelDoc, others: readonly number[], version: number): nu
 function checkReady(version: VersionDoc): void {
   if (version.state === 'READY') return;
   throw failedPrecondition(
-    `version ${version.version} of model '${version.model}' is ${version.state}, only a READY one ` +
-      `can be served${version.reason === '' ? '' : `: ${version.reason}`}`,
+    `version ${version.version} of model '${version.model}' is ${version.state}, only a READY ` +
+      `one can be served${version.reason === '' ? '' : `: ${version.reason}`}`,
   );
 }

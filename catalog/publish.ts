@@ -1,7 +1,7 @@
 // How a model version comes into the catalog: a number is reserved, the manifest (which carries the
-// number) is stored as a blob by the caller, then the version document is written once. A job's number
-// is fixed in the job's document first, so a job that is tried again, or two workers that both think
-// it theirs, publish one version between them.
+// number) is stored as a blob by the caller, then the version document is written once. A job's
+// number is fixed in the job's document first, so a job that is tried again, or two workers that
+// both think it theirs, publish one version between them.
 import { Code, StatusError } from '../common/status.ts';
 import { type Catalog, type Entry, versionKey } from './catalog.ts';
 import { CATALOG_SCHEMA, type VersionDoc } from './documents.ts';

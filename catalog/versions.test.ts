@@ -136,7 +136,7 @@ for (const [verb, kind] of [
   ['put', 'model'],
   ['remove', 'version'],
 ] as const) {
-  test(`a promotion before the ${verb} of the ${kind} in a deletion: no version served and gone`, async (t) => {
+  test(`promoted before a deletion's ${verb} of the ${kind}: not served and gone`, async (t) => {
     const store = new Interrupted();
     const catalog = new Catalog(store);
     await publish(catalog, true);
@@ -183,7 +183,7 @@ test('a version published into a model that is being deleted is not left behind'
   }
 });
 
-test('a job publishes one version, however often it is tried, and none when it lost its claim', async (t) => {
+test('a job publishes one version, and none when it lost its claim', async (t) => {
   const catalog = newCatalog();
   const spec = {
     kind: 'import_model',

@@ -1,5 +1,5 @@
-// Promotion and deletion of model versions, which touch two documents. The order of the writes keeps
-// one promise through any crash and any race: a model never serves a version that is gone.
+// Promotion and deletion of model versions, which touch two documents. The order of the writes
+// keeps one promise through any crash and any race: a model never serves a version that is gone.
 import { Code, failedPrecondition, StatusError } from '../common/status.ts';
 import { type Catalog, type Entry, isAborted, MAX_UPDATE_ATTEMPTS, versionKey } from './catalog.ts';
 import type { ModelDoc, VersionDoc } from './documents.ts';
@@ -96,7 +96,8 @@ export async function deleteVersion(
 }
 
 /**
- * Retires the model, then deletes its versions, then the model itself; can be repeated after a crash.
+ * Retires the model, then deletes its versions, then the model itself; can be repeated after a
+ * crash.
  * @throws NOT_FOUND, ABORTED for another revision, FAILED_PRECONDITION when it has versions and
  *   `force` is not given.
  */

@@ -1,6 +1,6 @@
-// The assignment as the registry holds it: entries cut into shards, of which only the changed ones are
-// written. A new leader writes every shard once under its epoch, the empty ones too: from then on an
-// older leader's writes are refused everywhere.
+// The assignment as the registry holds it: entries cut into shards, of which only the changed ones
+// are written. A new leader writes every shard once under its epoch, the empty ones too: from then
+// on an older leader's writes are refused everywhere.
 import { isDeepStrictEqual } from 'node:util';
 import {
   ASSIGNMENT_SHARDS,

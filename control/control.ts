@@ -1,5 +1,5 @@
-// The control role: admin services over the catalog, the leader, and the removal of what nobody needs.
-// Its listeners (admin gRPC, blobs over HTTP) are opened by who starts it.
+// The control role: admin services over the catalog, the leader, and the removal of what nobody
+// needs. Its listeners (admin gRPC, blobs over HTTP) are opened by who starts it.
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';

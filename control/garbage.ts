@@ -1,6 +1,7 @@
-// Removes blobs that nothing names any more. Named are: every version's manifest and the files in it,
-// and what unfinished and recently ended jobs were given. Everything else goes once it is older than
-// the grace period, which covers what is uploaded or published right now and named a moment later.
+// Removes blobs that nothing names any more. Named are: every version's manifest and the files in
+// it, and what unfinished and recently ended jobs were given. Everything else goes once it is older
+// than the grace period, which covers what is uploaded or published right now and named a moment
+// later.
 import type { Catalog } from '../catalog/catalog.ts';
 import type { JobDoc } from '../catalog/documents.ts';
 import { hasEnded } from '../catalog/jobs.ts';
@@ -59,8 +60,9 @@ export function garbageOf(
 }
 
 /**
- * One pass. The blobs are listed before it is read what is named, so a blob that is named meanwhile is
- * seen; one that is written again between is young. Nothing is removed when a manifest can't be read.
+ * One pass. The blobs are listed before it is read what is named, so a blob that is named meanwhile
+ * is seen; one that is written again between is young. Nothing is removed when a manifest can't be
+ * read.
  */
 export async function collectGarbage(options: GarbageOptions): Promise<GarbageReport> {
   const { blobs, log, dateMs, graceMs = GARBAGE_GRACE_MS } = options;

@@ -178,7 +178,7 @@ const event: fc.Arbitrary<LeaderEvent> = fc.oneof(
   }),
 );
 
-test('whatever it is told: it acts only while sure, and always wakes or waits for an answer', (t) => {
+test('whatever it is told: it acts only while sure, and always wakes or waits', (t) => {
   const steps = fc.array(fc.tuple(fc.nat(1_500), event), { maxLength: 60 });
   fc.assert(
     fc.property(steps, (list) => {

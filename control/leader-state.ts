@@ -1,7 +1,7 @@
-// The leader's life as a pure state machine: events and the time in, actions out. It leads only while
-// it is sure of its lease; sure means that the lease's time, counted from before the registry was
-// asked, has not run out. Before each attempt to lead it raises the epoch in the catalog, and the
-// assignment it writes carries that epoch, so what an older leader still writes is refused.
+// The leader's life as a pure state machine: events and the time in, actions out. It leads only
+// while it is sure of its lease; sure means that the lease's time, counted from before the registry
+// was asked, has not run out. Before each attempt to lead it raises the epoch in the catalog, and
+// the assignment it writes carries that epoch, so what an older leader still writes is refused.
 import { LEADER_LEASE_MS, LEADER_RENEW_MS } from '../registry/registry.ts';
 
 /** A leader stops being sure this long before its lease ends: room for a stalled event loop. */
@@ -14,7 +14,9 @@ export const PLAN_RETRY_MS = 500;
 export const PLAN_RESYNC_MS = 10_000;
 
 export interface LeaderConfig {
-  /** After gaining the registry, so that the nodes have told it of themselves: their TTL and 1 s. */
+  /**
+   * After gaining the registry, so that the nodes have told it of themselves: their TTL and 1 s.
+   */
   readonly settleMs: number;
   /** Before a plan that removes many copies is carried out: see planner.ts. */
   readonly massRemovalWaitMs: number;

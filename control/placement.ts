@@ -1,11 +1,11 @@
-// Where copies go: consistent hashing with bounded load, and sticky. Pure: the same demands, nodes and
-// holders give the same answer, and an answer given back as holders is answered unchanged.
+// Where copies go: consistent hashing with bounded load, and sticky. Pure: the same demands, nodes
+// and holders give the same answer, and an answer given back as holders is answered unchanged.
 //   1. A copy stays where it is.
-//   2. A missing copy goes to the first candidate on the ring that has room under the bound, else to
-//      the node with the least load.
+//   2. A missing copy goes to the first candidate on the ring that has room under the bound,
+//      else to the node with the least load.
 //   3. Copies leave a node that is above the bound for nodes that have room under it.
-// The bound is LOAD_BOUND times the mean cost of the nodes. A node's memory limit is never exceeded by
-// a new copy, so a copy may find no place.
+// The bound is LOAD_BOUND times the mean cost of the nodes. A node's memory limit is never exceeded
+// by a new copy, so a copy may find no place.
 import type { Ring } from './ring.ts';
 
 /** Load of a node over the mean at which copies go elsewhere. Lower is more even and moves more. */

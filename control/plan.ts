@@ -1,7 +1,8 @@
-// The plan: what the catalog wants served and which nodes live, turned into the assignment's entries.
-// Pure. What was assigned before is kept where it may be (placement.ts); two things never leave a gap:
-//   - a version that is promoted takes the weight only when its copies are ready; until then the one
-//     that served stays and serves, for ever if the new one can't be loaded;
+// The plan: what the catalog wants served and which nodes live, turned into the assignment's
+// entries. Pure. What was assigned before is kept where it may be (placement.ts); two things never
+// leave a gap:
+//   - a version that is promoted takes the weight only when a copy of it is ready; until then the
+//     one that served stays and serves, for ever if the new one can't be loaded;
 //   - a copy that moves between live nodes stays on the old one until the new one is ready.
 import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
 import type { AssignmentEntry, CopyRecord, NodeRecord } from '../registry/registry.ts';
@@ -92,8 +93,9 @@ function readyNodes(
 }
 
 /**
- * Versions of a model that the assignment names: the loaded ones; the serving one also when it is not
- * loaded, so that the cluster knows the model; and the one that served until the new one is ready.
+ * Versions of a model that the assignment names: the loaded ones; the serving one also when it is
+ * not loaded, so that the cluster knows the model; and the one that served until the new one is
+ * ready.
  */
 function wantedOf(
   { model, versions }: PlannedModel,

@@ -1,5 +1,6 @@
-// Loading and unloading as clients of the inference protocol know it (RepositoryModelLoad, -Unload), as
-// changes of the catalog. The router calls these; what serves then follows from the leader's next plan.
+// Loading and unloading as clients of the inference protocol know it (RepositoryModelLoad,
+// -Unload), as changes of the catalog. The router calls these; what serves then follows from the
+// leader's next plan.
 import type { Catalog } from '../catalog/catalog.ts';
 import { unloadAll } from '../catalog/models.ts';
 import { promoteVersion } from '../catalog/versions.ts';

@@ -1,5 +1,6 @@
-// The consistent-hash ring: for each model, the nodes in the order in which they are its candidates.
-// When a node comes or goes, only the models that it was a candidate of see another order.
+// The consistent-hash ring: for each model, the nodes in the order in which they are its
+// candidates. When a node comes or goes, only the models that it was a candidate of see another
+// order.
 import HashRing from 'hashring';
 
 /** Models whose candidates a ring remembers; beyond it all are forgotten and worked out again. */
@@ -7,9 +8,9 @@ const MAX_REMEMBERED_MODELS = 100_000;
 /** Candidates worked out for a model; a plan that finds no room on these looks at every node. */
 export const RING_CANDIDATES = 8;
 /**
- * Each makes 4 points. Named per node since hashring's own number comes from a division by the count
- * of nodes, whose rounding would move points of nodes that stay. Not its default of 40, which it
- * takes for none given.
+ * Each makes 4 points. Named per node since hashring's own number comes from a division by the
+ * count of nodes, whose rounding would move points of nodes that stay. Not its default of 40, which
+ * it takes for none given.
  */
 const VIRTUAL_NODES = 48;
 

@@ -1,5 +1,6 @@
-// Which of the assignment's shards a model is in. Leader, routers and nodes must agree on it for ever,
-// so the hash is fixed here: FNV-1a, 32 bits, over the name's UTF-8 bytes, its four bytes folded.
+// Which of the assignment's shards a model is in. Leader, routers and nodes must agree on it for
+// ever, so the hash is fixed here: FNV-1a, 32 bits, over the name's UTF-8 bytes, its four bytes
+// folded.
 import { ASSIGNMENT_SHARDS } from './registry.ts';
 
 const OFFSET_BASIS = 0x811c9dc5;

@@ -1,4 +1,5 @@
-// Wakes one who watches something: at once when told of a change, else when it is time to look anyway.
+// Wakes one who watches something: at once when told of a change, else when it is time to look
+// anyway.
 import type { Clock } from '../../common/clock.ts';
 
 export class ChangeSignal {

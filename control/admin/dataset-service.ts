@@ -3,7 +3,7 @@ import { type Entry, versionKey } from '../../catalog/catalog.ts';
 import { deleteDataset, newDataset, sealDatasetVersion } from '../../catalog/datasets.ts';
 import { checkRevision } from '../../catalog/versions.ts';
 import { checkName } from '../../common/names.ts';
-import { failedPrecondition, notFound } from '../../common/status.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../../common/status.ts';
 import type { DataSetVersion } from '../../proto/gen/torus/v1/data_set.ts';
 import {
   DataSetServiceService,
@@ -82,7 +82,8 @@ async function checkUnused(context: AdminContext, dataset: string, verb: string)
   );
   if (job === undefined) return;
   throw failedPrecondition(
-    `data set '${dataset}' can't be ${verb} while job '${job}' works on it: wait or cancel that job`,
+    `data set '${dataset}' can't be ${verb} while job '${job}' works on it: ` +
+      'wait or cancel that job',
   );
 }
 
@@ -116,19 +117,21 @@ async function listVersions({ catalog }: AdminContext, request: ListDataSetVersi
 async function listRejectedRows(context: AdminContext, request: ListRejectedRowsRequest) {
   const { id, version } = await namedVersion(context, request.parent);
   const size = pageSizeOf(request);
-  const after = Number(decodeToken(request.pageToken) || 0);
-  const rows = await context.datasets.rejected(
-    id,
-    version,
-    Number.isSafeInteger(after) && after > 0 ? after : 0,
-    size,
-  );
+  const after = rowNumberOf(request.pageToken);
+  const rows = await context.datasets.rejected(id, version, after, size);
   const last = rows.at(-1);
   const isLast = last === undefined || rows.length < size;
   return {
     rejectedRows: rows.map(rejectedRowMessage),
     nextPageToken: isLast ? '' : encodeToken(String(last.rowNumber)),
   };
+}
+
+/** The row after which a page starts: 0 at the start. */
+function rowNumberOf(pageToken: string): number {
+  const after = decodeToken(pageToken);
+  if (/^[0-9]{0,15}$/.test(after)) return Number(after);
+  throw invalidArgument('page_token is none that an earlier page gave: start without one');
 }
 
 /** The version that is named, or the newest one. */

@@ -1,5 +1,5 @@
-// Plain fields of the admin API's messages, both ways: times, numbers, enums, etags. Everything that a
-// caller can get wrong is checked here or where it is used, and said in the API's own words.
+// Plain fields of the admin API's messages, both ways: times, numbers, enums, etags. Everything
+// that a caller can get wrong is checked here or where it is used, and said in the API's own words.
 import { isSha256 } from '../../common/names.ts';
 import { Code, invalidArgument, StatusError } from '../../common/status.ts';
 
@@ -22,7 +22,9 @@ export function etagOf(revision: number): string {
   return String(revision);
 }
 
-/** Undefined: whatever is stored. @throws ABORTED for what is no etag of ours: it can't be current. */
+/**
+ * Undefined: whatever is stored. @throws ABORTED for what is no etag of ours: it can't be current.
+ */
 export function revisionOf(etag: string): number | undefined {
   if (etag === '') return undefined;
   if (/^[0-9]{1,15}$/.test(etag)) return Number(etag);

@@ -61,7 +61,9 @@ export function versionMessage({ doc, revision }: Entry<'version'>): ModelVersio
   };
 }
 
-/** `before` with the fields that are given. @throws INVALID_ARGUMENT when they do not go together. */
+/**
+ * `before` with the fields that are given. @throws INVALID_ARGUMENT when they do not go together.
+ */
 export function policyOf(
   given: ModelPolicy | undefined,
   before: ModelDoc['policy'],

@@ -43,7 +43,9 @@ export interface Page<T> {
   readonly nextPageToken: string;
 }
 
-/** A page of a list in memory. `keyOf` differs between items; the list is ordered by it, falling. */
+/**
+ * A page of a list in memory. `keyOf` differs between items; the list is ordered by it, falling.
+ */
 export function pageNewestFirst<T>(
   items: readonly T[],
   keyOf: (item: T) => string,
@@ -63,7 +65,9 @@ function cut<T>(items: readonly T[], keyOf: (item: T) => string, size: number): 
   return { items: page, nextPageToken: isLast ? '' : encodeToken(keyOf(last)) };
 }
 
-/** A page of documents, ordered by key; one more than asked for is read to see whether it is last. */
+/**
+ * A page of documents, ordered by key; one more than asked for is read to see whether it is last.
+ */
 export async function pageByKey<T extends { readonly key: string }>(
   request: PageRequest,
   list: (range: { after: string; limit: number }) => Promise<readonly T[]>,

@@ -1,5 +1,5 @@
-// Names of the admin API's resources ('models/digits/versions/3') and the ids in them. An id that is
-// no allowed name can't be there: NOT_FOUND. A text of another form is INVALID_ARGUMENT.
+// Names of the admin API's resources ('models/digits/versions/3') and the ids in them. An id that
+// is no allowed name can't be there: NOT_FOUND. A text of another form is INVALID_ARGUMENT.
 import { isName } from '../../common/names.ts';
 import { invalidArgument, notFound } from '../../common/status.ts';
 

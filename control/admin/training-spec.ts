@@ -15,7 +15,9 @@ const MAX_HELD_OUT_RATIO = 0.9;
 
 type Defaults = Pick<TrainSpec, 'epochs' | 'batchSize' | 'learningRate' | 'hiddenUnits'>;
 
-/** Used where a job says nothing: they give a fair result on a few thousand rows within a minute. */
+/**
+ * Used where a job says nothing: they give a fair result on a few thousand rows within a minute.
+ */
 export const TRAINING_DEFAULTS: Record<TrainSpec['algorithm'], Defaults> = {
   linear: { epochs: 40, batchSize: 32, learningRate: 0.01, hiddenUnits: [] },
   mlp: { epochs: 40, batchSize: 32, learningRate: 0.001, hiddenUnits: [64, 32] },
@@ -79,7 +81,7 @@ function hyperparametersOf(
   algorithm: TrainSpec['algorithm'],
 ): Hyperparameters {
   const defaults = TRAINING_DEFAULTS[algorithm];
-  const learningRate = given?.learningRate || defaults.learningRate;
+  const learningRate = orDefault(given?.learningRate, defaults.learningRate);
   if (!(learningRate > 0 && Number.isFinite(learningRate))) {
     throw invalidArgument(`learning_rate ${learningRate} must be a positive number`);
   }
@@ -94,12 +96,17 @@ function hyperparametersOf(
   const [height, width, channels] = imageShape;
   const hasImage = height !== undefined && width !== undefined && channels !== undefined;
   return {
-    epochs: within('epochs', given?.epochs || defaults.epochs, 1, 100_000),
-    batchSize: within('batch_size', given?.batchSize || defaults.batchSize, 1, 65_536),
+    epochs: within('epochs', orDefault(given?.epochs, defaults.epochs), 1, 100_000),
+    batchSize: within('batch_size', orDefault(given?.batchSize, defaults.batchSize), 1, 65_536),
     learningRate,
     hiddenUnits,
     ...(hasImage ? { imageShape: [height, width, channels] } : {}),
   };
+}
+
+/** 0 is how the wire says nothing. */
+function orDefault(value: number | undefined, otherwise: number): number {
+  return value === undefined || value === 0 ? otherwise : value;
 }
 
 function within(field: string, value: number, min: number, max: number): number {
