@@ -42,6 +42,6 @@ test('a port in use is told with the flag', async (t) => {
   const first = await serveObserve(options);
   t.teardown(() => first.stop());
   const error = await t.throwsAsync(serveObserve({ ...options, port: first.port }));
-  t.true(error instanceof StatusError && error.code === Code.UNAVAILABLE);
-  t.regex(error?.message ?? '', /is in use: give another with --metrics-port/);
+  t.true(error instanceof StatusError && error.code === Code.ALREADY_EXISTS);
+  t.regex(error?.message ?? '', /in use by another process: choose another with --metrics-port/);
 });

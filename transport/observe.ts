@@ -1,8 +1,9 @@
-// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and
-// /readyz (it can do its work; what it waits for is listed).
+// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and /readyz
+// (it can do its work; what it waits for is listed).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { statusOf, unavailable } from '../common/status.ts';
+import { statusOf } from '../common/status.ts';
+import { checkListen, listenError } from './listen.ts';
 
 const HEADERS_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 256;
@@ -11,6 +12,8 @@ export interface ObserveOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Allows plain text off loopback. */
+  readonly insecure?: boolean;
   /** The page of /metrics, in Prometheus' text format. */
   metrics(): Promise<string>;
   /** What is not ready yet, by role; empty: ready. */
@@ -22,7 +25,10 @@ export interface ObserveServer {
   stop(): Promise<void>;
 }
 
+/** @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken. */
 export async function serveObserve(options: ObserveOptions): Promise<ObserveServer> {
+  const isInsecureAllowed = options.insecure ?? false;
+  checkListen({ host: options.host, hasTls: false, isInsecureAllowed });
   const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
     answer(options, request, response).catch((thrown: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' });
@@ -31,9 +37,8 @@ export async function serveObserve(options: ObserveOptions): Promise<ObserveServ
   });
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? 'is in use' : `can't be opened (${cause.code})`;
-      reject(unavailable(`metrics port ${options.port} ${why}: give another with --metrics-port`));
+    server.once('error', (cause) => {
+      reject(listenError(options.host, options.port, '--metrics-port', cause));
     });
     server.listen(options.port, options.host, resolve);
   });

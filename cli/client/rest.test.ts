@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { Code, StatusError } from '../../common/status.ts';
+import { restClient } from './rest.ts';
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function served(t: ExecutionContext, answer: Answer): Promise<string> {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => void server.close().closeAllConnections());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+test('JSON goes out and comes back', async (t) => {
+  const base = await served(t, (request, response) => {
+    request.pipe(response.setHeader('content-type', String(request.headers['content-type'])));
+  });
+  t.deepEqual(await restClient(base).call('POST', '/x', { a: [1, null] }), { a: [1, null] });
+});
+
+test("an error carries the server's text and code; plain text and other statuses too", async (t) => {
+  const base = await served(t, (request, response) => {
+    if (request.url === '/plain') return response.writeHead(503).end('busy');
+    return response.writeHead(404).end('{"error":"no model","code":"NOT_FOUND"}');
+  });
+  const client = restClient(base);
+  const missing = await t.throwsAsync(client.call('GET', '/json'));
+  t.true(missing instanceof StatusError && missing.code === Code.NOT_FOUND);
+  t.is(missing?.message, 'no model');
+  const busy = await t.throwsAsync(client.call('GET', '/plain'));
+  t.true(busy instanceof StatusError && busy.code === Code.UNAVAILABLE);
+  t.is(busy?.message, 'busy');
+});
+
+test('nobody there: UNAVAILABLE, and what to do', async (t) => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  const error = await t.throwsAsync(restClient(`http://127.0.0.1:${port}`).call('GET', '/'));
+  t.true(error instanceof StatusError && error.code === Code.UNAVAILABLE);
+  t.regex(error?.message ?? '', /ECONNREFUSED.*npm start.*--server URL/);
+});
+
+test('a file is streamed with its length, and counted; a missing one is told', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-rest-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'a.csv');
+  writeFileSync(file, 'x'.repeat(300_000));
+  const base = await served(t, (request, response) => {
+    let size = 0;
+    request.on('data', (chunk) => {
+      size += chunk.length;
+    });
+    const length = request.headers['content-length'];
+    request.on('end', () => response.end(JSON.stringify({ size, length })));
+  });
+  const sent: number[] = [];
+  const answer = await restClient(base).upload('/', file, (bytes) => sent.push(bytes));
+  t.deepEqual(answer, { size: 300_000, length: '300000' });
+  t.is(sent.at(-1), 300_000);
+  await t.throwsAsync(restClient(base).upload('/', join(folder, 'none')), {
+    message: /none can't be read/,
+  });
+});
+
+test('events arrive one by one, however the stream is cut', async (t) => {
+  const base = await served(t, (_request, response) => {
+    response.write('data: {"n":1}\n\nda');
+    setImmediate(() => response.end('ta: {"n":2}\r\n\r\n: comment\n\n'));
+  });
+  const seen: unknown[] = [];
+  for await (const event of restClient(base).watch('/')) seen.push(event);
+  t.deepEqual(seen, [{ n: 1 }, { n: 2 }]);
+});

@@ -1,0 +1,145 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
+import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
+import { torus } from '../../test/support/torus-process.ts';
+import { figure, isFinal, progressText } from './context.ts';
+import { ratioOf } from './dataset.ts';
+import { modelFiles } from './model.ts';
+import { answerTable, inferBody } from './predict.ts';
+import { statusLines } from './status.ts';
+import { trainingSpec } from './train.ts';
+
+const NOWHERE = 'http://127.0.0.1:1';
+
+test('shares are percents or fractions, nothing else', (t) => {
+  t.is(ratioOf('1%'), 0.01);
+  t.is(ratioOf('0.25'), 0.25);
+  for (const bad of ['', '101%', '-1', 'x', '1 %%', '2'])
+    t.throws(() => ratioOf(bad), undefined, bad);
+});
+
+test('a training spec is the JSON of torus.v1.TrainingSpec; mistakes are told together', (t) => {
+  const flags = { dataset: 'd', target: 'y', model: 'm', hidden: '64,32', epochs: '5', seed: '1' };
+  t.deepEqual(trainingSpec(flags), {
+    dataSet: 'datasets/d',
+    targetColumn: 'y',
+    featureColumns: [],
+    algorithm: 'ALGORITHM_MLP',
+    modelId: 'm',
+    hyperparameters: { epochs: 5, hiddenUnits: [64, 32] },
+    seed: '1',
+    promote: true,
+  });
+  const error = t.throws(() => trainingSpec({ ...flags, epochs: '0', hidden: 'x' }));
+  t.is(error.message.split('\n').length, 2);
+});
+
+test('rows become the tensors that the model wants', (t) => {
+  const vector = [{ name: 'features', datatype: 'FP32', shape: [-1, 2] }];
+  t.deepEqual(
+    inferBody(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      vector,
+    ),
+    {
+      inputs: [{ name: 'features', datatype: 'FP32', shape: [2, 2], data: [1, 2, 3, 4] }],
+    },
+  );
+  const columns = [
+    { name: 'island', datatype: 'BYTES', shape: [-1, 1] },
+    { name: 'mass', datatype: 'FP32', shape: [-1, 1] },
+  ];
+  t.deepEqual(inferBody({ island: null, mass: null }, columns), {
+    inputs: [
+      { name: 'island', datatype: 'BYTES', shape: [1, 1], data: [''] },
+      { name: 'mass', datatype: 'FP32', shape: [1, 1], data: ['NaN'] },
+    ],
+  });
+  t.throws(() => inferBody({ island: 'x' }, columns), { message: /input 'mass' is missing/ });
+  t.throws(() => inferBody([[1]], columns), { message: /has 2 inputs/ });
+  t.throws(() => inferBody([], columns), { message: /no rows/ });
+  t.throws(() => inferBody(3, columns), { message: /an object/ });
+  const whole = { inputs: [{ name: 'x' }] };
+  t.is(inferBody(whole, vector), whole);
+});
+
+test('answers are shown a row a line', (t) => {
+  const lines = answerTable({
+    model_name: 'm',
+    outputs: [
+      { name: 'label', datatype: 'BYTES', shape: [2, 1], data: ['a', 'b'] },
+      { name: 'p', datatype: 'FP32', shape: [2, 2], data: [0.123456, 0.9, 0.5, 0.5] },
+    ],
+  });
+  t.deepEqual(lines, ['label  p', 'a      0.1235 0.9', 'b      0.5 0.5']);
+});
+
+test('progress says the step and its figures', (t) => {
+  const job = Job.fromPartial({
+    state: JobState.RUNNING,
+    progress: { fraction: 0.5, step: 'epoch 3 of 6', metrics: { loss: 0.123456, rows: 1797 } },
+  });
+  t.is(progressText(job), 'epoch 3 of 6, loss 0.1235, rows 1,797');
+  t.false(isFinal(job));
+  t.is(figure(0.93217), '0.9322');
+});
+
+test('the files of a version: one file, or a folder without links', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-model-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, 'v', 'data'), { recursive: true });
+  writeFileSync(join(folder, 'v', 'model.onnx'), 'x');
+  writeFileSync(join(folder, 'v', 'data', 'w.bin'), 'x');
+  t.deepEqual((await modelFiles(join(folder, 'v'))).map((file) => file.name).sort(), [
+    'data/w.bin',
+    'model.onnx',
+  ]);
+  t.is((await modelFiles(join(folder, 'v', 'model.onnx')))[0]?.name, 'model.onnx');
+  symlinkSync('/etc', join(folder, 'v', 'link'));
+  await t.throwsAsync(modelFiles(join(folder, 'v')), { message: /link is a link/ });
+  await t.throwsAsync(modelFiles(join(folder, 'none')), { message: /is not there/ });
+});
+
+test('status shows where each model runs', (t) => {
+  const status = ClusterStatus.fromPartial({
+    leaderId: 'up',
+    leaderEpoch: 3n,
+    nodes: [
+      {
+        id: 'node-1',
+        state: 'NODE_STATE_SERVING',
+        address: '127.0.0.1:8011',
+        copies: [{ modelId: 'digits', version: 1n, state: 'COPY_STATE_READY' }],
+      },
+    ],
+    models: [{ modelId: 'digits', version: 1n, wantedCopies: 1, readyCopies: 1, weight: 1 }],
+  });
+  const text = statusLines(status).join('\n');
+  t.regex(text, /leader up, epoch 3/);
+  t.regex(text, /node-1 {2}SERVING {2}127\.0\.0\.1:8011 +1 +1/);
+  t.regex(text, /digits +1 +100% +1\/1 +node-1/);
+});
+
+test('wrong usage ends with 64, an absent server with 69 and what to do', async (t) => {
+  const usage = await torus(['train', '--dataset', 'x']);
+  t.is(usage.code, 64);
+  t.regex(usage.stderr, /--target/);
+  t.is((await torus(['nonsense'])).code, 64);
+  const absent = await torus(['status', '--server', NOWHERE]);
+  t.is(absent.code, 69);
+  t.regex(absent.stderr, /torus up/);
+  const programs = await torus(['status', '--json', '--server', NOWHERE]);
+  t.is((JSON.parse(programs.stderr) as { code: string }).code, 'UNAVAILABLE');
+  const help = await torus(['predict', '--help']);
+  t.is(help.code, 0);
+  t.regex(help.stdout, /Examples:/);
+  const flags = await torus(['up', '--nodes', '0', '--grpc-port', 'x']);
+  t.is(flags.code, 64);
+  t.regex(flags.stderr, /--grpc-port "x".*\n.*--nodes "0"/);
+});

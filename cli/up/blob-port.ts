@@ -1,0 +1,30 @@
+// Control's blob listener: artifacts over HTTP, for uploads and for nodes without a shared store.
+import type { AddressInfo } from 'node:net';
+import type { BlobStore } from '../../stores/blobs/blobs.ts';
+import { serveBlobs } from '../../stores/blobs/http-server.ts';
+import { checkListen, listenError } from '../../transport/listen.ts';
+import type { UpSettings } from './settings.ts';
+
+export interface BlobPort {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken. */
+export async function serveBlobPort(blobs: BlobStore, settings: UpSettings): Promise<BlobPort> {
+  const { host, blobPort, isInsecure } = settings;
+  checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
+  const server = serveBlobs(blobs);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(listenError(host, blobPort, '--blob-port', cause)));
+    server.listen(blobPort, host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

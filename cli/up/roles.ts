@@ -1,0 +1,160 @@
+// Starts every role in order: what others need comes first, and is stopped last.
+import { hostname } from 'node:os';
+import { systemClock } from '../../common/clock.ts';
+import type { Log } from '../../common/log.ts';
+import {
+  collectProcessMetrics,
+  createMetrics,
+  renderMetrics,
+  snapshot,
+} from '../../common/metrics.ts';
+import { type Control, startControl } from '../../control/control.ts';
+import { SINGLE_PROCESS_TIMING } from '../../control/leader.ts';
+import { startGateway } from '../../gateway/gateway.ts';
+import { type Ingest, startIngest } from '../../ingest/ingest.ts';
+import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
+import { MemoryRegistry } from '../../registry/memory.ts';
+import { httpBlobs } from '../../stores/blobs/http-client.ts';
+import { startTrainer } from '../../trainer/trainer.ts';
+import { connect } from '../../transport/grpcjs/client.ts';
+import { serveGrpc } from '../../transport/grpcjs/server.ts';
+import { pathsOf } from '../../transport/late-backend.ts';
+import { formatAddress } from '../../transport/listen.ts';
+import { serveObserve } from '../../transport/observe.ts';
+import { mergeBackends } from '../../transport/service.ts';
+import { readDescriptors } from '../../transport/services/descriptors.ts';
+import { Health, healthService } from '../../transport/services/health.ts';
+import { withReflection } from '../../transport/services/reflection.ts';
+import { serveBlobPort } from './blob-port.ts';
+import type { Closers } from './closers.ts';
+import { type PlaneThread, startPlaneThread } from './plane-thread.ts';
+import type { UpSettings } from './settings.ts';
+import type { OpenStores } from './stores.ts';
+
+const INFERENCE_METHODS = pathsOf([GRPCInferenceServiceDefinition]);
+
+/** A drain that takes longer is cut: the process ends within 10 s of the signal. */
+const DRAIN_MS = 6_000;
+
+export interface RunningRoles {
+  readonly addresses: {
+    readonly http: string;
+    readonly grpc: string;
+    readonly metrics: string;
+    readonly admin: string;
+  };
+  readonly ingest: Ingest;
+  /** What is not ready yet, by role; empty: ready. */
+  waitingFor(): Promise<readonly string[]>;
+}
+
+export interface RolesOptions {
+  readonly settings: UpSettings;
+  readonly stores: OpenStores;
+  readonly log: Log;
+  readonly closers: Closers;
+  readonly onFatal: (error: Error) => void;
+}
+
+export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
+  const { settings, stores, log, closers, onFatal } = options;
+  const { host, isInsecure: insecure } = settings;
+  const { catalog, blobs, datasets } = stores;
+  const metrics = createMetrics();
+  collectProcessMetrics(metrics);
+  const registry = new MemoryRegistry(systemClock);
+  closers.add('registry', () => registry.close());
+  const shared = { catalog, blobs, datasets, registry, clock: systemClock, dateMs: Date.now };
+  const logOf = (role: string): Log => log.child({ role });
+
+  const controlLog = logOf('control');
+  const id = `${hostname()}-${process.pid}`;
+  const timing = SINGLE_PROCESS_TIMING;
+  const control = await startControl({ ...shared, id, timing, log: controlLog, metrics });
+  closers.add('control', () => control.stop());
+  const health = new Health();
+  health.set('', true);
+  const services = mergeBackends([control.backend, healthService(health, controlLog)]);
+  const admin = await serveGrpc({
+    backend: withReflection(services, readDescriptors(), controlLog),
+    ...{ host, insecure, port: settings.adminPort, portFlag: '--admin-port', log: controlLog },
+  });
+  closers.add('admin listener', () => admin.stop());
+  const blobPort = await serveBlobPort(blobs, settings);
+  closers.add('blob listener', () => blobPort.stop());
+
+  const plane = startPlane(options, registry, control, onFatal);
+  const { grpcPort } = await plane.start();
+  const grpc = formatAddress(host, grpcPort);
+
+  const ingest = await startIngest({
+    ...shared,
+    directory: stores.folders.ingest,
+    log: logOf('ingest'),
+  });
+  closers.add('ingest', () => ingest.stop());
+  const trainer = await startTrainer({
+    ...shared,
+    directory: stores.folders.trainer,
+    toolchainDirectory: stores.folders.toolchain,
+    log: logOf('trainer'),
+    metrics,
+  });
+  closers.add('trainer', () => trainer.stop());
+
+  const inferenceLink = connect({ address: grpc, methods: INFERENCE_METHODS });
+  const adminLink = connect({ address: admin.address, methods: control.backend.methods });
+  closers.add('gateway connections', () => {
+    inferenceLink.close();
+    adminLink.close();
+  });
+  const gateway = await startGateway({
+    ...{ host, insecure, port: settings.httpPort, log: logOf('gateway'), metrics },
+    inference: inferenceLink,
+    admin: adminLink,
+    blobs: httpBlobs(`http://${formatAddress(host, blobPort.port)}`),
+  });
+  closers.add('gateway', () => gateway.stop());
+  const waitingFor = async (): Promise<readonly string[]> => await plane.waitingFor();
+  const observe = await serveObserve({
+    ...{ host, insecure, port: settings.metricsPort, waitingFor },
+    metrics: async () => renderMetrics([await snapshot(metrics), ...(await plane.snapshots())]),
+  });
+  closers.add('metrics listener', () => observe.stop());
+  return {
+    addresses: {
+      http: formatAddress(host, gateway.port),
+      grpc,
+      metrics: formatAddress(host, observe.port),
+      admin: admin.address,
+    },
+    ingest,
+    waitingFor,
+  };
+}
+
+function startPlane(
+  options: RolesOptions,
+  registry: MemoryRegistry,
+  control: Control,
+  onFatal: (error: Error) => void,
+): PlaneThread {
+  const plane = startPlaneThread({
+    settings: options.settings,
+    registry,
+    folders: options.stores.folders,
+    control: { loadModel: control.loadModel, unloadModel: control.unloadModel },
+    onFatal,
+  });
+  options.closers.add('data plane', async () => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DRAIN_MS);
+    });
+    await Promise.race([plane.drain(), late]);
+    clearTimeout(timer);
+    await plane.stop();
+    await plane.ended;
+  });
+  return plane;
+}

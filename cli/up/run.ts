@@ -1,0 +1,107 @@
+// The process of `torus up`: starts the roles, says that it is ready, runs the demo, and ends when told
+// to: first it drains, then it stops, and it ends in any case.
+
+import { systemClock } from '../../common/clock.ts';
+import { createLog } from '../../common/log.ts';
+import { statusOf } from '../../common/status.ts';
+import { createOutput } from '../client/output.ts';
+import { restClient } from '../client/rest.ts';
+import { Closers } from './closers.ts';
+import { type RunningRoles, startRoles } from './roles.ts';
+import type { UpSettings } from './settings.ts';
+import { type OpenStores, openStores } from './stores.ts';
+
+/** Past it the process ends as it is. */
+const STOP_TIMEOUT_MS = 9_500;
+/** Models of an earlier run are waited for so long before the ready line is printed without them. */
+const READY_TIMEOUT_MS = 4_000;
+const LOOK_MS = 20;
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Resolves when the process may end. @throws what kept it from starting. */
+export async function runUp(settings: UpSettings): Promise<void> {
+  const log = createLog({ role: 'up', level: settings.logLevel });
+  const closers = new Closers(log);
+  const stopping = new AbortController();
+  const stop = new Promise<void>((resolve) => {
+    const onSignal = (): void => {
+      if (stopping.signal.aborted) process.exit(1);
+      stopping.abort();
+      setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+      resolve();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+    stopping.signal.addEventListener('abort', () => resolve());
+  });
+  const onFatal = (error: Error): void => {
+    log.fatal({ err: error }, 'the process has to end');
+    process.exitCode = 1;
+    stopping.abort();
+  };
+  try {
+    const stores = await openStores(settings.data);
+    closers.add('stores', () => stores.close());
+    const roles = await startRoles({ settings, stores, log, closers, onFatal });
+    await settled(roles, stopping.signal);
+    const { http, grpc, metrics, admin } = roles.addresses;
+    say(`torus ready http=${http} grpc=${grpc} metrics=${metrics} admin=${admin}`);
+    const work = afterReady(settings, roles, stores, stopping.signal);
+    await stop;
+    await work;
+  } finally {
+    await closers.close();
+  }
+}
+
+/** Waits until everything that was there before is served, or it takes too long. */
+async function settled(roles: RunningRoles, signal: AbortSignal): Promise<void> {
+  const endMs = systemClock.nowMs() + READY_TIMEOUT_MS;
+  while (!signal.aborted && systemClock.nowMs() < endMs) {
+    if ((await roles.waitingFor()).length === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+async function afterReady(
+  settings: UpSettings,
+  roles: RunningRoles,
+  stores: OpenStores,
+  signal: AbortSignal,
+): Promise<void> {
+  const warn = (what: string, thrown: unknown): void => {
+    if (!signal.aborted) process.stderr.write(`torus: ${what}: ${statusOf(thrown).message}\n`);
+  };
+  if (settings.modelRepository !== undefined) {
+    await importFolder(roles, settings.modelRepository, signal).catch((thrown: unknown) =>
+      warn(`model repository ${settings.modelRepository}`, thrown),
+    );
+  }
+  if (!settings.isDemo || signal.aborted) return;
+  const { runDemo } = await import('../demo/demo.ts');
+  const output = createOutput(
+    false,
+    (text) => process.stdout.write(text),
+    () => undefined,
+  );
+  const client = restClient(`http://${roles.addresses.http}`);
+  await runDemo({
+    context: { client, output },
+    addresses: roles.addresses,
+    blobs: stores.blobs,
+    signal,
+    say,
+  }).catch((thrown: unknown) => warn('demo', thrown));
+}
+
+async function importFolder(
+  roles: RunningRoles,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { imported, unchangedCount, refused } = await roles.ingest.importRepository(folder, signal);
+  say(`model repository ${folder}: ${imported.length} imported, ${unchangedCount} unchanged`);
+  for (const { path, error } of refused) {
+    process.stderr.write(`torus: model repository: ${path}: ${error.message}\n`);
+  }
+}

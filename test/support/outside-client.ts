@@ -1,0 +1,50 @@
+// A gRPC client that knows nothing of our code: @grpc/grpc-js with the proto files, as a user of the
+// service would write it.
+import { fileURLToPath } from 'node:url';
+import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+const PROTO = fileURLToPath(new URL('../../proto', import.meta.url));
+
+type Unary = (
+  request: unknown,
+  options: { deadline: number },
+  done: (error: ServiceError | null, answer: Record<string, unknown>) => void,
+) => void;
+
+export interface OutsideClient {
+  /** @throws grpc-js' ServiceError */
+  call(method: string, request: unknown): Promise<Record<string, unknown>>;
+  close(): void;
+}
+
+/** @param address host:port of a server of inference.GRPCInferenceService */
+export function outsideClient(address: string): OutsideClient {
+  const definition = loadSync('inference/grpc_service.proto', {
+    includeDirs: [PROTO],
+    keepCase: true,
+    longs: String,
+    defaults: true,
+    oneofs: true,
+  });
+  const loaded = loadPackageDefinition(definition) as unknown as {
+    inference: {
+      GRPCInferenceService: new (
+        at: string,
+        trust: unknown,
+      ) => Record<string, Unary> & { close(): void };
+    };
+  };
+  const client = new loaded.inference.GRPCInferenceService(address, credentials.createInsecure());
+  return {
+    call: (method, request) =>
+      new Promise((resolve, reject) => {
+        const options = { deadline: Date.now() + 30_000 };
+        (client[method] as Unary).call(client, request, options, (error, answer) => {
+          if (error === null) resolve(answer);
+          else reject(error);
+        });
+      }),
+    close: () => client.close(),
+  };
+}

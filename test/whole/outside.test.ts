@@ -1,0 +1,68 @@
+// Other people's clients against a running server.
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { writeTinyRepository } from '../../loadtest/tiny-mlp.ts';
+import { outsideTool, runTool } from '../support/outside-tools.ts';
+import { skip } from '../support/skip.ts';
+import { dataFolder, startTorus, type TorusProcess } from '../support/torus-process.ts';
+
+const TOOL_TIMEOUT_MS = 60_000;
+const SCRIPT = fileURLToPath(new URL('../testdata/python/triton_client.py', import.meta.url));
+
+let server: TorusProcess;
+let folder = '';
+test.before(async () => {
+  const data = await dataFolder({ teardown: () => undefined });
+  folder = join(dirname(data), 'models');
+  await writeTinyRepository(folder);
+  server = await startTorus({ data, flags: ['--model-repository', folder] });
+  await server.sees(/model repository .*: 1 imported/);
+});
+test.after.always(async () => void (await server?.end('SIGKILL')));
+
+test('the Python client of Triton: gRPC and HTTP, infer, metadata, statistics, load', async (t) => {
+  const python = outsideTool('python/bin/python');
+  if (python === undefined) return skip(t, 'tritonclient is not installed (scripts/ci-setup)');
+  const ran = await runTool(python, [SCRIPT, server.grpc, server.http], TOOL_TIMEOUT_MS);
+  t.is(ran.code, 0, ran.output);
+  t.regex(ran.output, /all well/);
+});
+
+test('grpcurl lists and describes the services by reflection, and asks for health', async (t) => {
+  const grpcurl = outsideTool('bin/grpcurl');
+  if (grpcurl === undefined) return skip(t, 'grpcurl is not installed (scripts/ci-setup)');
+  const ask = (...args: string[]) => runTool(grpcurl, ['-plaintext', ...args], TOOL_TIMEOUT_MS);
+  const listed = await ask(server.grpc, 'list');
+  t.is(listed.code, 0, listed.output);
+  t.regex(listed.output, /grpc\.health\.v1\.Health/);
+  t.regex(listed.output, /inference\.GRPCInferenceService/);
+  const described = await ask(server.grpc, 'describe', 'inference.ModelInferRequest');
+  t.regex(described.output, /repeated bytes raw_input_contents = 7;/);
+  const health = await ask(server.grpc, 'grpc.health.v1.Health/Check');
+  t.regex(health.output, /SERVING/);
+  const admin = await ask(server.admin, 'torus.v1.ClusterService/GetClusterStatus');
+  t.is(admin.code, 0, admin.output);
+  t.regex(admin.output, /node-1/);
+});
+
+test('metrics are scraped under the known names, every role is live and ready', async (t) => {
+  const get = async (path: string) => {
+    const response = await fetch(`http://${server.metrics}${path}`);
+    return { status: response.status, text: await response.text() };
+  };
+  t.is((await get('/livez')).status, 200);
+  t.is((await get('/readyz')).status, 200);
+  const { text } = await get('/metrics');
+  for (const name of [
+    'nv_inference_request_success',
+    'nv_inference_count',
+    'nv_inference_exec_count',
+    'nv_inference_queue_duration_us',
+    'process_resident_memory_bytes',
+    'nodejs_eventloop_lag_seconds',
+    'torus_router_requests_total',
+  ]) {
+    t.regex(text, new RegExp(`^# TYPE ${name} `, 'm'), name);
+  }
+});
