@@ -1,4 +1,5 @@
-// Runs a program to its end without a shell. What it says is kept for the error that it may end with.
+// Runs a program to its end without a shell. What it says is kept for the error that it may end
+// with.
 import { spawn } from 'node:child_process';
 import { failedPrecondition } from '../common/status.ts';
 

@@ -32,7 +32,7 @@ test('only a folder with a whole install counts as one', async (t) => {
   t.is(findTfjsNode(directory), join(directory, 'tfjs-node.cjs'));
 });
 
-test('a command that fails says which, how, and its last words; none is left running', async (t) => {
+test('a command that fails says how, and its last words; none is left running', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'torus-command-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const node = (source: string) => ({ program: process.execPath, args: ['-e', source], directory });

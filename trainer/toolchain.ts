@@ -1,7 +1,7 @@
-// The native TensorFlow.js backend: found where it was installed, and installed where it is wanted. It
-// can't be a dependency, since its own install script downloads from elsewhere and fails on a current
-// Node. Instead its parts come from npm and PyPI (the library out of TensorFlow's wheel), and its
-// binding, two C++ files, is compiled here. Linux on x86-64 only.
+// The native TensorFlow.js backend: found where it was installed, and installed where it is wanted.
+// It can't be a dependency, since its own install script downloads from elsewhere and fails on a
+// current Node. Instead its parts come from npm and PyPI (the library out of TensorFlow's wheel),
+// and its binding, two C++ files, is compiled here. Linux on x86-64 only.
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Catalog, versionKey } from '../catalog/catalog.ts';
-import { newDataset } from '../catalog/datasets.ts';
+import { newDataset, openDatasetVersion, sealDatasetVersion } from '../catalog/datasets.ts';
 import type { JobDoc, TrainSpec } from '../catalog/documents.ts';
 import { claimJob, hasEnded, newJob, requestCancel } from '../catalog/jobs.ts';
 import { publishVersion, reserveVersion } from '../catalog/publish.ts';
@@ -16,7 +15,8 @@ import { Code, StatusError } from '../common/status.ts';
 import { decodeManifest } from '../model/manifest.ts';
 import { readOnnx } from '../model/onnx/reader.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
-import type { ColumnBatch, DatasetStore } from '../stores/datasets/datasets.ts';
+import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
+import { openDuckdbDatasets } from '../stores/datasets/duckdb.ts';
 import { MemoryDocuments } from '../stores/documents/memory.ts';
 import { penguins, type Sample, trainSpecOf } from '../test/support/training-data.ts';
 import { createTrainHandler, type HeldOut } from './job.ts';
@@ -30,61 +30,35 @@ async function bench(t: ExecutionContext, sample: Sample = penguins()) {
   const catalog = new Catalog(new MemoryDocuments());
   const registry = new MemoryRegistry(systemClock);
   const directory = await mkdtemp(join(tmpdir(), 'torus-trainer-'));
-  t.teardown(() => rm(directory, { recursive: true, force: true }));
-  const stored = new Map<string, Uint8Array>();
-  const blobs = {
-    async write(source: AsyncIterable<Uint8Array>) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of source) chunks.push(chunk);
-      const bytes = new Uint8Array(Buffer.concat(chunks));
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
-      stored.set(sha256, bytes);
-      return { sha256, sizeBytes: bytes.length };
-    },
-  };
-  const datasets = { scan: scanOf(sample) };
-  await catalog.create('dataset', 'sample', {
-    ...newDataset('sample', DATE_MS, { columns: [...sample.columns] }),
-    nextVersion: 2,
-    sealedVersion: 1,
+  const blobs = await openDirectoryBlobs(join(directory, 'blobs'));
+  const datasets = await openDuckdbDatasets(join(directory, 'datasets.duckdb'));
+  t.teardown(async () => {
+    await datasets.close();
+    await blobs.close();
+    await rm(directory, { recursive: true, force: true });
   });
-  await catalog.create('dataset_version', versionKey('sample', 1), {
-    ...{ schema: 1, dataset: 'sample', version: 1, state: 'SEALED', columns: [...sample.columns] },
-    ...{ accepted: sample.rows.length, rejected: 0, source: 'test', createdMs: DATE_MS },
-  });
+  const columns = [...sample.columns];
+  await catalog.create('dataset', 'sample', newDataset('sample', DATE_MS, { columns }));
+  const given = { inferred: [], source: 'test' };
+  await openDatasetVersion(catalog, datasets, 'sample', given, DATE_MS);
+  const batch = { rows: sample.rows, rejected: [], source: 'test', offset: 'end' };
+  await datasets.append('sample', 1, { ...batch, expectedOffset: '' });
+  await sealDatasetVersion(catalog, datasets, 'sample', 1, DATE_MS);
   const dateMs = () => DATE_MS;
-  const options = {
-    catalog,
-    registry,
-    blobs,
-    datasets,
-    clock: systemClock,
-    log,
-    dateMs,
-    directory,
-  };
-  return { ...options, stored, options };
-}
-
-function scanOf(sample: Sample): DatasetStore['scan'] {
-  return async function* (_id, _version, options = {}): AsyncGenerator<ColumnBatch> {
-    const names = options.columns ?? sample.columns.map(({ name }) => name);
-    const indices = names.map((name) => sample.columns.findIndex((other) => other.name === name));
-    for (let start = 0; start < sample.rows.length; start += 50) {
-      const rows = sample.rows.slice(start, start + 50);
-      const columns = indices.map((index) => rows.map((row) => row[index] ?? null));
-      yield { rowCount: rows.length, columns };
-    }
-  };
+  return { catalog, registry, blobs, datasets, clock: systemClock, log, dateMs, directory };
 }
 
 type Bench = Awaited<ReturnType<typeof bench>>;
 
 /** Starts a trainer that stops with the test. */
-async function start(t: ExecutionContext, { options }: Bench) {
-  const trainer = await startTrainer({ ...options, metrics: createMetrics() });
+async function start(t: ExecutionContext, at: Bench) {
+  const trainer = await startTrainer({ ...at, metrics: createMetrics() });
   t.teardown(() => trainer.stop());
   return trainer;
+}
+
+async function wholeBlob({ blobs }: Bench, sha256: string): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(blobs.read(sha256)));
 }
 
 /** Resolves with the job once it is as wanted: told by the catalog, not by the time. */
@@ -131,19 +105,19 @@ test('a job becomes a promoted version with its interface and held-out rows', as
   t.like(doc, { state: 'READY', source: 'job-1', platform: 'onnxruntime_onnx' });
   t.like(doc.labels, { dataset: 'sample', dataset_version: '1', algorithm: 'linear' });
   t.true((doc.metrics.val_accuracy ?? 0) > 0.9);
-  const manifest = decodeManifest(at.stored.get(doc.manifestSha256) ?? new Uint8Array());
+  const manifest = decodeManifest(await wholeBlob(at, doc.manifestSha256));
   t.deepEqual(
     manifest.files.map(({ path }) => path),
     ['held-out.json', 'model.onnx'],
   );
-  const [listed, file] = manifest.files.map(({ sha256 }) => at.stored.get(sha256));
-  const { inputs, metadata } = readOnnx(file ?? new Uint8Array());
+  const [listed = '', file = ''] = manifest.files.map(({ sha256 }) => sha256);
+  const { inputs, metadata } = readOnnx(await wholeBlob(at, file));
   t.deepEqual(
     inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
     doc.inputs,
   );
   t.is(metadata.get('classes'), '["Adelie","Chinstrap","Gentoo"]');
-  const heldOut = JSON.parse(Buffer.from(listed ?? []).toString()) as HeldOut;
+  const heldOut = JSON.parse((await wholeBlob(at, listed)).toString()) as HeldOut;
   t.like(heldOut, { dataset: 'sample', datasetVersion: 1 });
   t.is(doc.metrics.held_out_rows, heldOut.rows.length);
   t.deepEqual(await readdir(join(at.directory, 'jobs')), []);
@@ -195,7 +169,7 @@ test('a job run again after its version was written publishes no second one', as
   const spec = specOf({ epochs: 1, promotes: true });
   await at.catalog.create('job', 'again', claimJob(newJob('again', spec, 1), 'dead', 2));
   const first = (await at.catalog.require('job', 'again')).doc;
-  const handler = createTrainHandler(at.options);
+  const handler = createTrainHandler(at);
   await handler({ ...first, spec }, contextOf(first));
   // The worker died here, before it could write the job's end; the next one takes the job.
   await at.catalog.update('model', 'sample', (model) => ({ ...model, servingVersion: 0 }));
@@ -211,7 +185,7 @@ test('finishing late does not displace a version that was promoted since', async
   const spec = specOf({ epochs: 1, promotes: true });
   await at.catalog.create('job', 'late', claimJob(newJob('late', spec, 1), 'dead', 2));
   const first = (await at.catalog.require('job', 'late')).doc;
-  const handler = createTrainHandler(at.options);
+  const handler = createTrainHandler(at);
   await handler({ ...first, spec }, contextOf(first));
   const { doc } = await at.catalog.require('version', versionKey('sample', 1));
   const number = await reserveVersion(at.catalog, { model: 'sample', wanted: 0 }, 3);
@@ -227,7 +201,7 @@ test('a worker that lost its claim publishes nothing', async (t) => {
   const spec = specOf({ epochs: 1 });
   const lost = claimJob(newJob('lost', spec, 1), 'slow', 2);
   await at.catalog.create('job', 'lost', claimJob(lost, 'other', 3));
-  const handler = createTrainHandler(at.options);
+  const handler = createTrainHandler(at);
   const error = await t.throwsAsync(handler({ ...lost, spec }, contextOf(lost)), {
     instanceOf: StatusError,
   });
