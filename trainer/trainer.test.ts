@@ -126,9 +126,13 @@ test('a job becomes a promoted version with its interface and held-out rows', as
 test('what cannot be trained on fails the job with the reason and publishes nothing', async (t) => {
   const at = await bench(t);
   await start(t, at);
-  await at.catalog.create('dataset', 'open', newDataset('open', DATE_MS));
+  const columns = [...penguins().columns];
+  await at.catalog.create('dataset', 'open', newDataset('open', DATE_MS, { columns }));
+  const given = { inferred: [], source: 'test' };
+  await openDatasetVersion(at.catalog, at.datasets, 'open', given, DATE_MS);
   const cases: [string, Partial<TrainSpec>, number, RegExp][] = [
     ['unsealed', { dataset: 'open' }, Code.FAILED_PRECONDITION, /no sealed version/],
+    ['open', { dataset: 'open', datasetVersion: 1 }, Code.FAILED_PRECONDITION, /is OPEN: only a/],
     ['unknown-set', { dataset: 'nowhere' }, Code.NOT_FOUND, /'nowhere' is not found/],
     ['unknown-version', { datasetVersion: 7 }, Code.NOT_FOUND, /not found/],
     ['no-target', { target: 'colour' }, Code.INVALID_ARGUMENT, /'colour' is no column.*island/],
@@ -173,7 +177,10 @@ test('a job run again after its version was written publishes no second one', as
   await handler({ ...first, spec }, contextOf(first));
   // The worker died here, before it could write the job's end; the next one takes the job.
   await at.catalog.update('model', 'sample', (model) => ({ ...model, servingVersion: 0 }));
-  await start(t, at);
+  const scan = () => {
+    throw new Error('nothing is to be trained again');
+  };
+  await start(t, { ...at, datasets: { ...at.datasets, scan } });
   const job = await jobWhen(at, 'again');
   t.like(job, { state: 'SUCCEEDED', epoch: 2, result: { name: 'models/sample/versions/1' } });
   t.is((await at.catalog.all('version')).length, 1);

@@ -172,6 +172,14 @@ test.serial('a cancel while rows are read ends the process without a kill', asyn
   });
 });
 
+test.serial('a cancel between epochs ends the process without a kill', async (t) => {
+  const stop = new AbortController();
+  const listener = { onEpoch: () => stop.abort(new Error('cancelled')), onExport: () => {} };
+  const given = { listener, signal: stop.signal, clock: new VirtualClock() };
+  const options = optionsFor(penguins(), { epochs: 100_000 }, given);
+  await t.throwsAsync(runTrainingProcess(options), { message: 'cancelled' });
+});
+
 test.serial('the process sees nothing of the environment but what it needs', async (t) => {
   process.env.TORUS_SECRET_OF_THE_PARENT = 'x';
   const programPath = await program(`

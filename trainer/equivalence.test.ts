@@ -1,0 +1,41 @@
+import test from 'ava';
+import { Code, StatusError } from '../common/status.ts';
+import { column, tableOf } from '../test/support/training-data.ts';
+import { planFeatures } from './columns/features.ts';
+import { compareWithRuntime, MAX_ABS_DIFFERENCE } from './equivalence.ts';
+import { exportOnnx, type Head } from './export.ts';
+
+const columns = [column('x', 'FLOAT64'), column('y', 'FLOAT64')];
+const table = tableOf({ columns, rows: Array.from({ length: 10 }, (_, row) => [row, row]) });
+const rows = Int32Array.from({ length: 10 }, (_, row) => row);
+const features = planFeatures(table, rows);
+const head: Head = { task: 'regression', scale: { mean: 6, deviation: 4 } };
+
+/** y = 4 (2 standardised x + 1) + 6. */
+const onnx = exportOnnx({
+  name: 'line',
+  features,
+  network: {
+    inputs: 1,
+    outputs: 1,
+    layers: [{ kind: 'dense', inputs: 1, units: 1, activation: 'none' }],
+  },
+  weights: [{ kernel: Float32Array.of(2), bias: Float32Array.of(1) }],
+  head,
+  metadata: {},
+});
+const right = Float32Array.from(rows, (row) => 4 * (2 * ((row - 4.5) / Math.sqrt(8.25)) + 1) + 6);
+
+test('a file that answers the same passes, with the difference told', async (t) => {
+  const outputs = right;
+  t.true((await compareWithRuntime(onnx, { table, features, head, rows, outputs })) < 1e-6);
+});
+
+test('one row that differs, or is no number, refuses the file', async (t) => {
+  for (const wrong of [20 * MAX_ABS_DIFFERENCE, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const outputs = right.map((value, row) => (row === 3 ? value + wrong : value));
+    const compared = compareWithRuntime(onnx, { table, features, head, rows, outputs });
+    const error = await t.throwsAsync(compared, { instanceOf: StatusError, message: /differs/ });
+    t.is(error?.code, Code.INTERNAL);
+  }
+});
