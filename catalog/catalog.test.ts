@@ -74,7 +74,8 @@ test('a broken document is told by name and can be stepped over', async (t) => {
   t.regex(error?.message ?? '', /model 'b' in the catalog is not valid/);
   const found: string[] = [];
   const broken: string[] = [];
-  for await (const { key } of catalog.scan('model', '', (key) => broken.push(key))) found.push(key);
+  const onInvalid = (key: string) => broken.push(key);
+  for await (const { key } of catalog.scan('model', { onInvalid })) found.push(key);
   t.deepEqual([found, broken], [['a', 'c'], ['b']]);
 });
 

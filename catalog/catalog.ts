@@ -41,6 +41,15 @@ export interface Entry<K extends Kind> {
 /** Lost compare-and-sets before an update gives up with ABORTED: somebody writes without pause. */
 export const MAX_UPDATE_ATTEMPTS = 50;
 
+export interface ScanOptions {
+  /** Only keys that start with it. */
+  readonly prefix?: string;
+  /** A cheap look at a body before it is checked; what it refuses is passed over. */
+  readonly isWanted?: (body: unknown) => boolean;
+  /** Hears of a document that is not valid; without it, such a one ends the scan with its error. */
+  readonly onInvalid?: (key: string, error: StatusError) => void;
+}
+
 export type CatalogListener = (kind: Kind, key: string) => void;
 
 /** How people call a kind in messages. */
@@ -107,19 +116,14 @@ export class Catalog {
     }));
   }
 
-  /**
-   * Every document whose key starts with `prefix`, ordered by key, read page by page. One that is
-   * not valid ends the scan with its error, unless `onInvalid` is there to hear of it.
-   */
-  async *scan<K extends Kind>(
-    kind: K,
-    prefix = '',
-    onInvalid?: (key: string, error: StatusError) => void,
-  ): AsyncGenerator<Entry<K>> {
+  /** Documents of a kind, ordered by key, read page by page. @throws what `onInvalid` is for. */
+  async *scan<K extends Kind>(kind: K, options: ScanOptions = {}): AsyncGenerator<Entry<K>> {
+    const { prefix = '', isWanted = () => true, onInvalid } = options;
     let after = '';
     for (;;) {
       const page = await this.#store.list(kind, { prefix, after, limit: MAX_LIST_DOCUMENTS });
       for (const { key, revision, body } of page) {
+        if (!isWanted(body)) continue;
         let doc: DocOf<K>;
         try {
           doc = parseDoc(kind, key, body);
@@ -138,7 +142,7 @@ export class Catalog {
 
   async all<K extends Kind>(kind: K, prefix = ''): Promise<Entry<K>[]> {
     const entries: Entry<K>[] = [];
-    for await (const entry of this.scan(kind, prefix)) entries.push(entry);
+    for await (const entry of this.scan(kind, { prefix })) entries.push(entry);
     return entries;
   }
 

@@ -305,3 +305,16 @@ test('with workers that come and go, every job ends once', async (t) => {
   const jobs = (await world.catalog.all('job')).map(({ doc }) => doc);
   t.true(jobs.every((job) => job.state === 'SUCCEEDED' || job.state === 'FAILED'));
 });
+
+test('a broken job document keeps no other job from running', async (t) => {
+  const world = new World();
+  const store = new MemoryDocuments();
+  await store.put('job', 'a', { schema: 1, state: 'QUEUED' }, 0);
+  const { clock, registry } = world;
+  const catalog = new Catalog(store);
+  const handlers = { import_dataset: async () => RESULT };
+  startJobLoop({ owner: 'w', handlers, clock, registry, catalog, log, dateMs: () => 0 });
+  await queueJob({ catalog, registry, log }, 'b', SPEC, 0);
+  await world.settle();
+  t.is((await catalog.require('job', 'b')).doc.state, 'SUCCEEDED');
+});

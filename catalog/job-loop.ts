@@ -11,7 +11,7 @@ import type {
   TrainSpec,
 } from './documents.ts';
 import { JOB_LEASE_MS, type JobContext, JobRun, type JobRunOptions } from './job-run.ts';
-import { claimJob, hasEnded, JOBS_TOPIC, type JobResult, jobLeaseName } from './jobs.ts';
+import { claimJob, hasEnded, JOBS_TOPIC, type JobResult, jobLeaseName, mayBeOpen } from './jobs.ts';
 
 /** How often a loop looks for work when nobody tells it of any. */
 export const JOB_LOOK_MS = 3_000;
@@ -56,6 +56,8 @@ export function startJobLoop(options: JobLoopOptions): JobLoop {
 class Loop implements JobLoop {
   readonly #options: JobLoopOptions;
   readonly #running = new Map<string, { readonly run: JobRun; readonly over: Promise<void> }>();
+  /** Told once each. */
+  readonly #unreadable = new Set<string>();
   #endWatch: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
   #looking: Promise<void> | undefined;
@@ -113,7 +115,13 @@ class Loop implements JobLoop {
   async #takeJobs(): Promise<void> {
     if (!this.#hasRoom()) return;
     const open: Entry<'job'>[] = [];
-    for await (const entry of this.#options.catalog.scan('job')) {
+    const { catalog, log } = this.#options;
+    const onInvalid = (job: string, err: unknown): void => {
+      if (this.#unreadable.has(job)) return;
+      this.#unreadable.add(job);
+      log.error({ job, err }, 'a job in the catalog can not be read, it is passed over');
+    };
+    for await (const entry of catalog.scan('job', { isWanted: mayBeOpen, onInvalid })) {
       const isMine = this.#options.handlers[entry.doc.spec.kind] !== undefined;
       if (isMine && !hasEnded(entry.doc) && !this.#running.has(entry.key)) open.push(entry);
     }

@@ -33,6 +33,12 @@ export function hasEnded(job: Pick<JobDoc, 'state'>): boolean {
   return ENDED.has(job.state);
 }
 
+/** Whether a document may be a job that has not ended, told from its state alone. */
+export function mayBeOpen(body: unknown): boolean {
+  const state = body instanceof Object && 'state' in body ? body.state : undefined;
+  return !ENDED.has(state as JobState);
+}
+
 /** '20260131t235959123-0f1e2d3c': sorts by time, and two of the same millisecond differ. */
 export function makeJobId(dateMs: number, random: string = randomBytes(4).toString('hex')): string {
   const time = new Date(dateMs)

@@ -14,7 +14,7 @@ import { clusterService } from './admin/cluster-service.ts';
 import { datasetService } from './admin/dataset-service.ts';
 import { jobService } from './admin/job-service.ts';
 import { modelService } from './admin/model-service.ts';
-import { collectGarbage } from './garbage.ts';
+import { collectGarbage, forgetOldJobs } from './garbage.ts';
 import { Leader } from './leader.ts';
 import type { LeaderConfig } from './leader-state.ts';
 import { controlMetrics } from './metrics.ts';
@@ -78,13 +78,15 @@ export async function startControl(options: ControlOptions): Promise<Control> {
 /** Of several control processes only the leader collects. The function returned ends it. */
 function collectNowAndThen(options: ControlOptions, isLeader: () => boolean): () => Promise<void> {
   const { clock, log } = options;
+  const abort = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   const collect = async (): Promise<void> => {
     if (!isLeader()) return;
     try {
-      await collectGarbage(options);
+      await forgetOldJobs({ ...options, signal: abort.signal });
+      await collectGarbage({ ...options, signal: abort.signal });
     } catch (error) {
-      log.error({ err: error }, 'blobs that nothing names could not be removed');
+      log.error({ err: error }, 'jobs and blobs that nobody needs could not be removed');
     }
   };
   const plan = (delayMs: number): (() => void) =>
@@ -95,6 +97,7 @@ function collectNowAndThen(options: ControlOptions, isLeader: () => boolean): ()
   let cancel = plan(FIRST_GARBAGE_MS);
   return async () => {
     cancel();
+    abort.abort();
     await running;
   };
 }

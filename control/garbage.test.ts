@@ -13,7 +13,7 @@ import { encodeManifest } from '../model/manifest.ts';
 import type { BlobStore } from '../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../stores/documents/memory.ts';
-import { collectGarbage, GARBAGE_GRACE_MS } from './garbage.ts';
+import { collectGarbage, forgetOldJobs, GARBAGE_GRACE_MS, JOB_RETENTION_MS } from './garbage.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -164,4 +164,21 @@ test('a manifest that is gone keeps nothing else from being collected', async (t
   await collectGarbage(world);
   t.false(await world.isThere(stray));
   t.true(await world.isThere(await world.text('other')));
+});
+
+test('ended jobs are forgotten after a month, open ones never', async (t) => {
+  const world = await worldOf(t);
+  const blob = await world.text('x,y');
+  const claim = { id: 'ended', owner: 'w', epoch: 1 };
+  const error = new StatusError(Code.INTERNAL, 'no');
+  const ended = claimJob(newJob('ended', importOf(blob), 0), 'w', 0);
+  await world.catalog.create('job', 'ended', failJob(ended, claim, error, world.dateMs()));
+  await world.catalog.create('job', 'open', newJob('open', importOf(blob), 0));
+  t.is(await forgetOldJobs(world), 0);
+  world.days = JOB_RETENTION_MS / DAY_MS + 1;
+  t.is(await forgetOldJobs(world), 1);
+  t.deepEqual(
+    (await world.catalog.all('job')).map(({ key }) => key),
+    ['open'],
+  );
 });

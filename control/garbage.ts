@@ -2,7 +2,7 @@
 // it, and what unfinished and recently ended jobs were given. Everything else goes once it is older
 // than the grace period, which covers what is uploaded or published right now and named a moment
 // later.
-import type { Catalog } from '../catalog/catalog.ts';
+import type { Catalog, Entry } from '../catalog/catalog.ts';
 import type { JobDoc } from '../catalog/documents.ts';
 import { hasEnded } from '../catalog/jobs.ts';
 import type { Log } from '../common/log.ts';
@@ -18,6 +18,10 @@ import {
 /** Younger blobs are kept, and what a job was given stays so long after its end. */
 export const GARBAGE_GRACE_MS = 24 * 60 * 60 * 1_000;
 
+/** Ended jobs are forgotten after this time, and beyond this number the oldest. */
+export const JOB_RETENTION_MS = 30 * 24 * 60 * 60 * 1_000;
+export const MAX_ENDED_JOBS = 10_000;
+
 export interface GarbageOptions {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
@@ -26,6 +30,8 @@ export interface GarbageOptions {
   readonly dateMs: () => number;
   /** Default GARBAGE_GRACE_MS. */
   readonly graceMs?: number;
+  /** Ends the pass before the next removal. */
+  readonly signal?: AbortSignal;
 }
 
 export interface GarbageReport {
@@ -45,6 +51,27 @@ export function blobsOfJob(job: JobDoc, nowMs: number, graceMs: number): readonl
     case 'import_model':
       return job.spec.files.map(({ sha256 }) => sha256);
   }
+}
+
+/**
+ * Forgets jobs that ended long ago, and the oldest of those that ended when there are very many:
+ * lists of jobs are read whole. @returns how many
+ */
+export async function forgetOldJobs(options: GarbageOptions): Promise<number> {
+  const { catalog, dateMs } = options;
+  const ended: Entry<'job'>[] = [];
+  for await (const entry of catalog.scan('job', { onInvalid: () => {} })) {
+    if (hasEnded(entry.doc)) ended.push(entry);
+  }
+  const endMs = ({ doc }: Entry<'job'>): number => doc.endedMs ?? doc.updatedMs;
+  ended.sort((a, b) => endMs(b) - endMs(a));
+  const limitMs = dateMs() - JOB_RETENTION_MS;
+  const old = ended.filter((entry, at) => at >= MAX_ENDED_JOBS || endMs(entry) < limitMs);
+  for (const { key, revision } of old) {
+    if (options.signal?.aborted) break;
+    await catalog.remove('job', key, revision);
+  }
+  return old.length;
 }
 
 /** Those of a listing that nothing names and that are old enough. */
@@ -74,6 +101,7 @@ export async function collectGarbage(options: GarbageOptions): Promise<GarbageRe
   let removed = 0;
   let removedBytes = 0;
   for (const { sha256, sizeBytes } of garbage) {
+    if (options.signal?.aborted) break;
     if (!(await isStillOld(blobs, sha256, dateMs() - graceMs))) continue;
     await blobs.remove(sha256);
     removed += 1;

@@ -58,8 +58,8 @@ function countJobs({ metrics, catalog, nowMs }: ControlMetricsOptions): void {
       if (nowMs() - countedMs < COUNT_JOBS_MS) return;
       countedMs = nowMs();
       const counts = new Map<string, number>();
-      const skip = (): void => {};
-      for await (const { doc } of catalog.scan('job', '', skip)) {
+      const onInvalid = (): void => {};
+      for await (const { doc } of catalog.scan('job', { onInvalid })) {
         const key = `${doc.spec.kind} ${doc.state}`;
         counts.set(key, (counts.get(key) ?? 0) + 1);
       }

@@ -112,7 +112,7 @@ export class Planner {
       log.error({ model, err: error }, 'a model in the catalog can not be read');
     };
     const models: PlannedModel[] = [];
-    for await (const { doc: model } of catalog.scan('model', '', complain)) {
+    for await (const { doc: model } of catalog.scan('model', { onInvalid: complain })) {
       try {
         const versions = await this.#readVersions(model, assigned.get(model.name) ?? []);
         models.push({ model, versions });

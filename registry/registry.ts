@@ -47,7 +47,11 @@ export interface AssignmentEntry {
   readonly model: string;
   readonly version: number;
   readonly manifestSha256: string;
-  /** Node ids in the order of the ring; the first is the home. Empty: known, placed nowhere. */
+  /**
+   * Node ids in the order of the ring; the first is the home. After them those that hold it only
+   * until these are ready. Empty: known, placed nowhere: unloaded on purpose when the weight is 0
+   * too, else there is no node for it.
+   */
   readonly nodes: readonly string[];
   /** Share of the model's calls without a version, 0 to 1; 0 is reachable by its number only. */
   readonly weight: number;

@@ -1,7 +1,7 @@
 // What the admin services work with, and what several of them ask for.
 import type { Catalog, Entry } from '../../catalog/catalog.ts';
 import type { JobSpec } from '../../catalog/documents.ts';
-import { hasEnded, makeJobId } from '../../catalog/jobs.ts';
+import { hasEnded, makeJobId, mayBeOpen } from '../../catalog/jobs.ts';
 import { queueJob } from '../../catalog/queue.ts';
 import type { Clock } from '../../common/clock.ts';
 import type { Log } from '../../common/log.ts';
@@ -53,7 +53,8 @@ export async function openJobs(
   isAbout: (spec: JobSpec) => boolean,
 ): Promise<string[]> {
   const ids: string[] = [];
-  for await (const { doc } of catalog.scan('job')) {
+  const onInvalid = (): void => {};
+  for await (const { doc } of catalog.scan('job', { isWanted: mayBeOpen, onInvalid })) {
     if (!hasEnded(doc) && isAbout(doc.spec)) ids.push(doc.id);
   }
   return ids;

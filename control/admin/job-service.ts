@@ -71,11 +71,14 @@ function ageKey({ createdMs, id }: JobDoc): string {
   return `${String(Math.trunc(createdMs)).padStart(16, '0')}/${id}`;
 }
 
-async function listJobs({ catalog }: AdminContext, request: ListJobsRequest) {
+async function listJobs({ catalog, log }: AdminContext, request: ListJobsRequest) {
   const kind = fromEnum('kind', KINDS, request.kind);
   const state = fromEnum('state', STATES, request.state);
   const found: JobDoc[] = [];
-  for await (const { doc } of catalog.scan('job')) {
+  const onInvalid = (job: string, err: unknown): void => {
+    log.error({ job, err }, 'a job in the catalog can not be read, it is not listed');
+  };
+  for await (const { doc } of catalog.scan('job', { onInvalid })) {
     if (kind !== 'any' && doc.spec.kind !== kind) continue;
     if (state === 'any' || doc.state === state) found.push(doc);
   }
