@@ -126,7 +126,7 @@ test('an upload that stalls is cut with 408 and leaves nothing', async (t) => {
   t.deepEqual(await blobs.list('', 10), []);
 });
 
-test('an upload above the limit is 413 with the limit, told by its length or found out', async (t) => {
+test('an upload above the limit is 413 with the limit, told or found out', async (t) => {
   const { gateway, blobs, incoming } = await start(t, { maxUploadBytes: MIB });
   const told = await gateway.send('/api/v1/blobs', { method: 'POST', body: Buffer.alloc(MIB + 1) });
   t.is(told.status, 413);

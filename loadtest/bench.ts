@@ -1,10 +1,10 @@
-// npm run bench: our node against a bare @grpc/grpc-js echo in the same run, round by round in turn,
-// so that their ratio holds on a noisy machine. Prints the table and writes docs/performance.md.
+// npm run bench: our node against a bare @grpc/grpc-js echo in the same run, round by round in
+// turn, so that their ratio holds on a noisy machine. Prints the table and writes
+// docs/performance.md.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../common/clock.ts';
-import { MAX_MESSAGE_BYTES } from '../transport/backend.ts';
 import { type Round, ratios, spread, spreadText } from './comparison.ts';
 import { type Contender, startContender } from './contender.ts';
 import { runClosedLoop } from './generator.ts';
@@ -90,23 +90,24 @@ function tableOf(ours: Side, theirs: Side): string[] {
 
 function pageOf(table: readonly string[]): string {
   const cpu = cpus();
+  const rounds = `${ROUNDS} rounds of ${ROUND_MS / 1_000} s each, in turn`;
   return `# Performance
 
-Written by \`npm run bench\`. Ratios of two servers in one run hold from machine to machine; absolute
-figures do not.
+Written by \`npm run bench\`. Ratios of two servers in one run hold from machine to machine;
+absolute figures do not.
 
 ## One node against a bare echo
 
-Both are one process on @grpc/grpc-js. *echo* sends the request's bytes back. *node* decodes and checks
-a ModelInfer request of 16 floats, batches it dynamically, runs a real 16-32-4 perceptron in ONNX Runtime
-in a worker thread, and encodes the answer. So the ratio is what serving a small model costs beside the
-transport. ${ROUNDS} rounds of ${ROUND_MS / 1_000} s each, in turn; median (least-most) of the rounds' ratios; client:
-@grpc/grpc-js, ${CONNECTIONS} connections (1 for one call in flight), in a process of its own on the same machine.
+Both are one process on @grpc/grpc-js. *echo* sends the request's bytes back. *node* decodes and
+checks a ModelInfer request of 16 floats, batches it dynamically, runs a real 16-32-4 perceptron
+in ONNX Runtime in a worker thread, and encodes the answer. So the ratio is what serving a small
+model costs beside the transport. ${rounds}; median (least-most) of the rounds' ratios.
+Client: @grpc/grpc-js on ${CONNECTIONS} connections (1 for one call in flight), in a process of
+its own on the same machine.
 
 ${table.join('\n')}
 
 Machine: ${cpu.length} cores, ${cpu[0]?.model.trim() ?? 'unknown'}; Node ${process.versions.node}.
-Largest message: ${MAX_MESSAGE_BYTES / 1024 / 1024} MiB.
 `;
 }
 

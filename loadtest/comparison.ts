@@ -1,5 +1,5 @@
-// Results of interleaved rounds, compared within the run: medians and their spread, and ratios round
-// by round, since a machine's speed drifts and only ratios of neighbours hold.
+// Results of interleaved rounds, compared within the run: medians and their spread, and ratios
+// round by round, since a machine's speed drifts and only ratios of neighbours hold.
 
 export interface Round {
   readonly okPerSecond: number;

@@ -37,11 +37,14 @@ export async function startContender(
 
 function listening(name: string, child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => reject(unavailable(`${name} did not start: ${why}`));
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       fail('time is up');
     }, START_TIMEOUT_MS);
+    const fail = (why: string): void => {
+      clearTimeout(timer);
+      reject(unavailable(`${name} did not start: ${why}`));
+    };
     child.once('exit', (code) => fail(`it ended with ${code}`));
     if (child.stdout === null) return fail('it has no output');
     createInterface({ input: child.stdout }).on('line', (line) => {

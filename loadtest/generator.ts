@@ -1,6 +1,7 @@
-// Load generators. The closed loop keeps a number of calls in flight: it finds the peak. The open loop
-// sends at a rate whatever comes back, and counts latency from the moment a call was meant to be sent,
-// so that a slow server can't hide behind a generator that waits for it (coordinated omission).
+// Load generators. The closed loop keeps a number of calls in flight: it finds the peak. The open
+// loop sends at a rate whatever comes back, and counts latency from the moment a call was meant to
+// be sent, so that a slow server can't hide behind a generator that waits for it (coordinated
+// omission).
 import type { Clock } from '../common/clock.ts';
 import { type Report, Tally } from './report.ts';
 
@@ -58,13 +59,17 @@ export interface OpenLoopOptions {
   readonly ratePerSecond: number;
   readonly durationMs: number;
   readonly arrival: Arrival;
-  /** Past it a call is counted as dropped rather than sent: the generator's own memory is bounded. */
+  /**
+   * Past it a call is counted as dropped rather than sent: the generator's own memory is bounded.
+   */
   readonly maxOutstanding: number;
   readonly random: () => number;
   readonly clock: Clock;
 }
 
-/** Timers are coarse (1 ms): all calls that are due are sent together, each with its own due time. */
+/**
+ * Timers are coarse (1 ms): all calls that are due are sent together, each with its own due time.
+ */
 const TICK_MS = 1;
 
 export function runOpenLoop(options: OpenLoopOptions): Promise<Report> {

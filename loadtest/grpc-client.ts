@@ -1,5 +1,5 @@
-// A gRPC client for load: messages encoded beforehand go out as they are, over several connections in
-// turn. It is @grpc/grpc-js on purpose, not our own transport: an outside view.
+// A gRPC client for load: messages encoded beforehand go out as they are, over several connections
+// in turn. It is @grpc/grpc-js on purpose, not our own transport: an outside view.
 import { type ChannelCredentials, Client, credentials } from '@grpc/grpc-js';
 import { MAX_MESSAGE_BYTES } from '../transport/backend.ts';
 

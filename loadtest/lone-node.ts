@@ -1,5 +1,5 @@
-// A node by itself on a model repository, for benches: no cluster, no router. Runs as a process of its
-// own: lone-node.ts FOLDER; prints 'listening PORT'; ends on SIGTERM.
+// A node by itself on a model repository, for benches: no cluster, no router. Runs as a process of
+// its own: lone-node.ts FOLDER; prints 'listening PORT'; ends on SIGTERM.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -23,7 +23,9 @@ export interface Report {
   };
 }
 
-/** Gathers results while a test runs. Latencies in milliseconds, as performance.now() tells them. */
+/**
+ * Gathers results while a test runs. Latencies in milliseconds, as performance.now() tells them.
+ */
 export class Tally {
   readonly #latency: Histogram = build({
     lowestDiscernibleValue: 1,

@@ -32,6 +32,9 @@ const UNTESTED: Record<string, string> = {
   'scripts/test.ts': 'every test run is its test',
   'scripts/proto.ts': 'proto/gen.test.ts runs it as a process of its own',
   'scripts/check.ts': 'every check is its test',
+  'loadtest/bench.ts': 'a run of a minute: npm run bench; its parts are tested',
+  'loadtest/lone-node.ts': 'started by name in contender.test.ts',
+  'loadtest/rivals/grpcjs-echo.ts': 'started by name in contender.test.ts',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
   'server/engines/onnx/worker.ts': 'a thread of its own, started by instance.test.ts',
   'test/support/dying-worker.ts': 'a thread of its own, started by instance.test.ts',
@@ -57,6 +60,14 @@ function importsOf(path: string): readonly string[] {
   const pattern = /(?:^|\s)(?:import|export)\s[^'"`;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/g;
   return [...text.matchAll(pattern)].map((found) =>
     normalize(join(dirname(path), found[1] ?? found[2] ?? '')),
+  );
+}
+
+/** What a file starts as a process or a thread: `new URL('./x.ts', import.meta.url)`. */
+function startedBy(path: string): readonly string[] {
+  const pattern = /new URL\(\s*'(\.[^']+\.ts)',\s*import\.meta\.url/g;
+  return [...(contents.get(path) ?? '').matchAll(pattern)].map((found) =>
+    normalize(join(dirname(path), found[1] ?? '')),
   );
 }
 
@@ -119,7 +130,9 @@ test('every file is reached by a unit test of its folder, or named with a reason
   const visit = (path: string): void => {
     if (reached.has(path)) return;
     reached.add(path);
-    for (const target of importsOf(path)) if (contents.has(target)) visit(target);
+    for (const target of [...importsOf(path), ...startedBy(path)]) {
+      if (contents.has(target)) visit(target);
+    }
   };
   for (const path of sources.filter(isTest)) visit(path);
   const missing = sources.filter((path) => !reached.has(path) && UNTESTED[path] === undefined);

@@ -1,5 +1,6 @@
-// A listener has to be open before its port is known, and a node tells its port to the cluster before
-// it can answer. So the listener carries this, which refuses calls until the real one is there.
+// A listener has to be open before its port is known, and a node tells its port to the cluster
+// before it can answer. So the listener carries this, which refuses calls until the real one is
+// there.
 import { unavailable } from '../common/status.ts';
 import type { Backend, MethodKind, StreamCall, UnaryCall } from './backend.ts';
 

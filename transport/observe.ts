@@ -1,5 +1,5 @@
-// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and /readyz
-// (it can do its work; what it waits for is listed).
+// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and
+// /readyz (it can do its work; what it waits for is listed).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { statusOf } from '../common/status.ts';
@@ -25,7 +25,9 @@ export interface ObserveServer {
   stop(): Promise<void>;
 }
 
-/** @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken. */
+/**
+ * @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken.
+ */
 export async function serveObserve(options: ObserveOptions): Promise<ObserveServer> {
   const isInsecureAllowed = options.insecure ?? false;
   checkListen({ host: options.host, hasTls: false, isInsecureAllowed });

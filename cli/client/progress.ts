@@ -1,5 +1,5 @@
-// Progress of long work: a bar on a terminal; elsewhere a line now and then, so that a log shows that
-// something goes on without filling up.
+// Progress of long work: a bar on a terminal; elsewhere a line now and then, so that a log shows
+// that something goes on without filling up.
 import { SingleBar } from 'cli-progress';
 
 export interface Progress {

@@ -23,7 +23,7 @@ test('JSON goes out and comes back', async (t) => {
   t.deepEqual(await restClient(base).call('POST', '/x', { a: [1, null] }), { a: [1, null] });
 });
 
-test("an error carries the server's text and code; plain text and other statuses too", async (t) => {
+test("an error carries the server's text and code; plain text too", async (t) => {
   const base = await served(t, (request, response) => {
     if (request.url === '/plain') return response.writeHead(503).end('busy');
     return response.writeHead(404).end('{"error":"no model","code":"NOT_FOUND"}');

@@ -13,7 +13,9 @@ export interface CommandContext {
 
 type Action = (context: CommandContext, command: Command) => Promise<void>;
 
-/** Adds --server and --json, runs the action, and turns what it throws into text and an exit code. */
+/**
+ * Adds --server and --json, runs the action, and turns what it throws into text and an exit code.
+ */
 export function clientCommand(command: Command, action: Action): Command {
   return command
     .option('--server <url>', 'the gateway of a running Torus (TORUS_SERVER)')

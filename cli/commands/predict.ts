@@ -1,5 +1,5 @@
-// torus predict: one call from the command line, in the columns a person knows. The model's metadata
-// says which tensors they make.
+// torus predict: one call from the command line, in the columns a person knows. The model's
+// metadata says which tensors they make.
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';

@@ -1,5 +1,6 @@
-// The demo: from a data file to predictions, as a client of the server that was just started. What is
-// already there (a sealed data set, a published model) is left as it is, so a later start only serves.
+// The demo: from a data file to predictions, as a client of the server that was just started. What
+// is already there (a sealed data set, a published model) is left as it is, so a later start only
+// serves.
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { Code, StatusError, unavailable } from '../../common/status.ts';
@@ -145,7 +146,8 @@ function report({ say }: DemoOptions, model: DemoModel, found: Evaluation): void
     `${model.name} over gRPC: accuracy ${(found.accuracy * 100).toFixed(1)}% on ${found.rows} ` +
       `held-out rows; ${figure(Math.round(load.okPerSecond))} predictions/s, ` +
       `p50 ${ms(load.latencyUs.p50)}, p99 ${ms(load.latencyUs.p99)}, ` +
-      `mean batch ${found.meanBatchRows.toFixed(1)}; first answer after ${found.firstMs.toFixed(0)} ms`,
+      `mean batch ${found.meanBatchRows.toFixed(1)}; ` +
+      `first answer after ${found.firstMs.toFixed(0)} ms`,
   );
   const failed = Object.entries(load.failed);
   if (failed.length > 0) say(`  failed: ${failed.map(([code, n]) => `${n} ${code}`).join(', ')}`);

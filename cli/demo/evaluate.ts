@@ -1,4 +1,4 @@
-// Sends a model's held-out rows to the running server, as any client would: each row once to count
+// Sends a model's held-out rows to the running server, as every client would: each once to count
 // right answers, then for some seconds in a loop to see throughput, latency and batching.
 import { systemClock } from '../../common/clock.ts';
 import { codeName, StatusError, unavailable } from '../../common/status.ts';

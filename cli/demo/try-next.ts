@@ -9,9 +9,10 @@ export interface Addresses {
 /** @param digits JSON of one row of 64 pixels. */
 export function tryNext(at: Addresses, digits: string): readonly string[] {
   const service = 'inference.GRPCInferenceService';
-  const infer = `{"inputs":[{"name":"features","datatype":"FP32","shape":[1,64],"data":${digits}}]}`;
+  const tensor = '"name":"features","datatype":"FP32","shape":[1,64]';
+  const infer = `{"inputs":[{${tensor},"data":${digits}}]}`;
   const contents = `{"fp32_contents":${digits}}`;
-  const input = `{"name":"features","datatype":"FP32","shape":[1,64],"contents":${contents}}`;
+  const input = `{${tensor},"contents":${contents}}`;
   const request = `{"model_name":"digits","inputs":[${input}]}`;
   return [
     'Try next:',
@@ -27,7 +28,8 @@ export function tryNext(at: Addresses, digits: string): readonly string[] {
     '    x.set_data_from_numpy(np.zeros((1, 64), np.float32))',
     '    print(c.infer("digits", [x]).as_numpy("label"))',
     `  npx torus predict penguins --server http://${at.http} '{"island":"Biscoe",` +
-      '"bill_length_mm":50,"bill_depth_mm":15,"flipper_length_mm":220,"body_mass_g":5000,"sex":null}\'',
+      '"bill_length_mm":50,"bill_depth_mm":15,"flipper_length_mm":220,' +
+      '"body_mass_g":5000,"sex":null}\'',
     `  npx torus status --server http://${at.http}`,
     `  curl http://${at.metrics}/metrics`,
     'Ctrl-C stops it; the data stays, and the next start serves at once.',

@@ -10,7 +10,9 @@ export interface BlobPort {
   stop(): Promise<void>;
 }
 
-/** @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken. */
+/**
+ * @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken.
+ */
 export async function serveBlobPort(blobs: BlobStore, settings: UpSettings): Promise<BlobPort> {
   const { host, blobPort, isInsecure } = settings;
   checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });

@@ -1,5 +1,6 @@
-// One process at a time opens a data folder. The lock is sqlite's own lock on a file in it: the system
-// lets go of it when the process ends in any way, so a crash never leaves a stale lock behind.
+// One process at a time opens a data folder. The lock is sqlite's own lock on a file in it: the
+// system lets go of it when the process ends in any way, so a crash never leaves a stale lock
+// behind.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

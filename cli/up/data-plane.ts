@@ -7,8 +7,6 @@ import { createLog } from '../../common/log.ts';
 import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
 import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
-import { ServerReflectionDefinition } from '../../proto/gen/grpc/reflection/v1/reflection.ts';
-import { ServerReflectionDefinition as ReflectionAlpha } from '../../proto/gen/grpc/reflection/v1alpha/reflection.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
@@ -23,7 +21,7 @@ import { callOverPort, servePort } from '../../transport/port-calls.ts';
 import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { healthService } from '../../transport/services/health.ts';
-import { withReflection } from '../../transport/services/reflection.ts';
+import { REFLECTION_PATHS, withReflection } from '../../transport/services/reflection.ts';
 import type { PlaneAddresses, PlaneData, PlaneFunctions } from './plane.ts';
 import { VERSION } from './version.ts';
 
@@ -34,11 +32,9 @@ interface RunningNode {
   readonly metrics: Metrics;
 }
 
-const NODE_PATHS = pathsOf([
-  GRPCInferenceServiceDefinition,
-  HealthDefinition,
-  ServerReflectionDefinition,
-  ReflectionAlpha,
+const NODE_PATHS = new Map([
+  ...pathsOf([GRPCInferenceServiceDefinition, HealthDefinition]),
+  ...REFLECTION_PATHS.map((path) => [path, 'bidi_stream'] as const),
 ]);
 
 class DataPlane implements PlaneFunctions {

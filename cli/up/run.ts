@@ -1,5 +1,5 @@
-// The process of `torus up`: starts the roles, says that it is ready, runs the demo, and ends when told
-// to: first it drains, then it stops, and it ends in any case.
+// The process of `torus up`: starts the roles, says that it is ready, runs the demo, and ends when
+// told to: first it drains, then it stops, and it ends in any case.
 
 import { systemClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
@@ -13,7 +13,9 @@ import { type OpenStores, openStores } from './stores.ts';
 
 /** Past it the process ends as it is. */
 const STOP_TIMEOUT_MS = 9_500;
-/** Models of an earlier run are waited for so long before the ready line is printed without them. */
+/**
+ * Models of an earlier run are waited for so long before the ready line is printed without them.
+ */
 const READY_TIMEOUT_MS = 4_000;
 const LOOK_MS = 20;
 

@@ -1,5 +1,5 @@
-// What `torus up` is told, by flags and TORUS_* variables: read once, checked as a whole, so that all
-// that is wrong is said at once.
+// What `torus up` is told, by flags and TORUS_* variables: read once, checked as a whole, so that
+// all that is wrong is said at once.
 import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
 

@@ -67,7 +67,7 @@ test('an import makes the data set, its version and its rows, and seals them', a
   t.deepEqual(seen.at(-1), { accepted: 20, rejected: 0 });
 });
 
-test('the same job again, as after a kill before its end was written, changes nothing', async (t) => {
+test('the same job again, as after a kill before its end, changes nothing', async (t) => {
   const { catalog, datasets, run, jobOf, context } = world(csv(20));
   const first = await run(jobOf('j1'), context());
   t.deepEqual(await run(jobOf('j1'), context()), first);
@@ -89,7 +89,7 @@ test('imports that do not seal add to the open version', async (t) => {
   t.deepEqual(await datasets.counts('d', 1), { accepted: 6, rejected: 0 });
 });
 
-test('too many bad rows fail the import; its version is given up, the next is another', async (t) => {
+test('too many bad rows fail the import; its version is given up', async (t) => {
   const bad = world(`${csv(10)}1\n2\n`);
   const error = await t.throwsAsync(bad.run(bad.jobOf('j1'), bad.context()));
   t.true(error instanceof StatusError && error.code === Code.INVALID_ARGUMENT);
@@ -105,7 +105,7 @@ test('a file that is gone is told', async (t) => {
   await t.throwsAsync(run(job, context()), { message: /d\.csv is gone: upload it again/ });
 });
 
-test('a cancelled import is given up, one whose process stops is left to be gone on with', async (t) => {
+test('a cancelled import is given up, one whose process stops is not', async (t) => {
   for (const [code, state] of [
     [Code.CANCELLED, 'FAILED'],
     [Code.UNAVAILABLE, 'OPEN'],

@@ -1,5 +1,6 @@
-// The handler of import_dataset jobs: an uploaded file becomes rows of the data set's open version, which
-// is sealed when that was asked for. A job that was killed goes on from the rows that are in.
+// The handler of import_dataset jobs: an uploaded file becomes rows of the data set's open
+// version, which is sealed when that was asked for. A job that was killed goes on from the rows
+// that are in.
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -56,7 +57,8 @@ async function ensureDataset(options: DatasetImportOptions, name: string): Promi
 }
 
 /**
- * The version that this job writes to: the one it wrote to before it was killed, even if that was sealed
+ * The version that this job writes to: the one it wrote to before it was killed, even if that was
+ * sealed
  * in the meantime; else the open one; else the next.
  */
 async function versionFor(
@@ -148,12 +150,17 @@ async function finish(
   if (seals) await sealDatasetVersion(catalog, datasets, name, version, dateMs());
 }
 
-/** A job whose process stops, or that another worker took, is gone on with; a cancelled one is not. */
+/**
+ * A job whose process stops, or that another worker took, is gone on with; a cancelled one is not.
+ */
 function isForGood(signal: AbortSignal): boolean {
   return !signal.aborted || statusOf(signal.reason).code === Code.CANCELLED;
 }
 
-/** An import that failed for good leaves its version for people to look at; the next one opens another. */
+/**
+ * An import that failed for good leaves its version for people to look at; the next one opens
+ * another.
+ */
 async function giveUp(options: DatasetImportOptions, name: string, version: number) {
   const { catalog, datasets, dateMs } = options;
   const { doc } = await catalog.require('dataset', name);

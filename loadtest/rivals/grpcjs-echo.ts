@@ -1,5 +1,5 @@
-// A bare @grpc/grpc-js server that sends each message back: what that library alone can do. Runs as a
-// process of its own; prints 'listening PORT'; ends on SIGTERM.
+// A bare @grpc/grpc-js server that sends each message back: what that library alone can do. Runs
+// as a process of its own; prints 'listening PORT'; ends on SIGTERM.
 import { Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
 
 const asIs = (bytes: Buffer): Buffer => bytes;

@@ -1,5 +1,5 @@
-// ModelInferRequests for tests of what reads them, written by the generated codec, and signatures to
-// check them against.
+// ModelInferRequests for tests of what reads them, written by the generated codec, and signatures
+// to check them against.
 import type { Datatype } from '../../common/tensor.ts';
 import {
   type InferTensorContents,

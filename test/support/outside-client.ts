@@ -1,5 +1,5 @@
-// A gRPC client that knows nothing of our code: @grpc/grpc-js with the proto files, as a user of the
-// service would write it.
+// A gRPC client that knows nothing of our code: @grpc/grpc-js with the proto files, as a user of
+// the service would write it.
 import { fileURLToPath } from 'node:url';
 import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';

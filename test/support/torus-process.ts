@@ -1,4 +1,5 @@
-// A real `torus up` as a child process on free ports and a folder of its own, for tests of the whole.
+// A real `torus up` as a child process on free ports and a folder of its own, for tests of the
+// whole.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

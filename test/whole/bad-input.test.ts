@@ -221,12 +221,12 @@ test('training that cannot work fails as a job with its reason', async (t) => {
   const args = ['--dataset', 'two-rows', '--target', 'none', '--model', 'm', '--epochs', '1'];
   const missing = await cli(t.context, 'train', ...args);
   t.not(missing.code, 0);
-  t.regex(missing.stderr, /'none'/);
+  t.regex(missing.stderr, /"none" is no column/);
   const listed = await cli(t.context, 'jobs', 'list');
   t.regex(listed.stdout, /failed/);
 });
 
-test('a port in use, a folder in use and a listener off loopback are refused at start', async (t) => {
+test('a port or folder in use and a listener off loopback are refused at start', async (t) => {
   const inUse = await torus(['up', '--data', data, '--grpc-port', '0']);
   t.is(inUse.code, 1);
   t.regex(inUse.stderr, /in use by process \d+/);

@@ -14,7 +14,7 @@ function firstDigit(): number[] {
   return line.split(',').slice(0, 64).map(Number);
 }
 
-test('the demo goes from files to predictions, stops cleanly, and serves again at once', async (t) => {
+test('the demo goes from files to predictions, stops, and serves again at once', async (t) => {
   const data = await dataFolder(t);
   const first = await startTorus({ data, flags: ['--demo'] });
   t.teardown(async () => void (await first.end('SIGKILL')));

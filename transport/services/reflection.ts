@@ -14,7 +14,8 @@ import { bidiStream, codecOf, defineService, mergeBackends } from '../service.ts
 type Answer = ServerReflectionResponse['messageResponse'];
 
 /** Both have the same messages. */
-const PATHS = [
+/** Its methods; all are streams both ways. */
+export const REFLECTION_PATHS = [
   '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
 ];
@@ -148,7 +149,7 @@ export function servicesOf(methods: Backend['methods']): readonly string[] {
 export function withReflection(backend: Backend, fileDescriptorSet: Uint8Array, log: Log): Backend {
   const descriptors = new Descriptors(fileDescriptorSet);
   const services = (): readonly string[] => servicesOf(merged.methods);
-  const methods = PATHS.map((path) =>
+  const methods = REFLECTION_PATHS.map((path) =>
     bidiStream(
       path,
       codecOf(ServerReflectionRequest),
