@@ -29,9 +29,18 @@ export function encodeJson(message: DescMessage, json: JsonObject): Uint8Array {
   try {
     return toBinary(message, fromJson(message, json, { registry: contracts }));
   } catch (cause) {
-    const text = statusOf(cause).message.replaceAll('torus.v1.', '').replaceAll('inference.', '');
+    const text = `${statusOf(cause).message}${choices(statusOf(cause).message)}`
+      .replaceAll('torus.v1.', '')
+      .replaceAll('inference.', '');
     throw new StatusError(Code.INVALID_ARGUMENT, text, { cause });
   }
+}
+
+/** The names of the enum that a message of the decoder speaks of. */
+function choices(text: string): string {
+  const [, name = ''] = /decode enum (\S+) from/.exec(text) ?? [];
+  const names = contracts.getEnum(name)?.values.map((value) => value.name) ?? [];
+  return names.length === 0 ? '' : `; it is one of ${names.join(', ')}`;
 }
 
 function decode(message: DescMessage, bytes: Uint8Array) {

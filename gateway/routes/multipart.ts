@@ -1,6 +1,6 @@
 // Files of a multipart request, streamed one after the other to the blob store.
-import type { FastifyRequest } from 'fastify';
-import { invalidArgument } from '../../common/status.ts';
+import type { FastifyError, FastifyRequest } from 'fastify';
+import { invalidArgument, StatusError, statusOf } from '../../common/status.ts';
 import type { BlobInfo } from '../../stores/blobs/blobs.ts';
 import { MAX_UPLOAD_FILES } from '../limits.ts';
 import type { Uploads } from '../uploads.ts';
@@ -37,10 +37,14 @@ export async function storeFiles(
       // One byte more than allowed, so that the upload itself sees it and can say so.
       limits: { files: maxFiles, fileSize: uploads.maxBytes + 1 },
     });
-    for await (const part of parts) {
-      const path = pathOf(part.fieldname, part.filename);
-      const blob = await uploads.store(part.file, `file ${JSON.stringify(path.slice(0, 128))}`);
-      stored.push({ path, ...blob });
+    try {
+      for await (const part of parts) {
+        const path = pathOf(part.fieldname, part.filename);
+        const blob = await uploads.store(part.file, `file ${JSON.stringify(path.slice(0, 128))}`);
+        stored.push({ path, ...blob });
+      }
+    } catch (thrown) {
+      throw broken(thrown);
     }
     if (stored.length === 0) {
       throw invalidArgument(
@@ -49,4 +53,10 @@ export async function storeFiles(
     }
     return stored;
   });
+}
+
+/** What the parser throws without a status is about the form: it is cut off, or none. */
+function broken(thrown: unknown): unknown {
+  const isTold = thrown instanceof StatusError || (thrown as FastifyError).statusCode !== undefined;
+  return isTold ? thrown : invalidArgument(`the form is broken: ${statusOf(thrown).message}`);
 }
