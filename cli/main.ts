@@ -48,8 +48,22 @@ function inheritExit(command: Command): void {
   }
 }
 
+/**
+ * Whoever reads our output may leave first, as in `torus up --help | head -3`. A command then has
+ * nothing more to do; a server serves on.
+ */
+function outliveReaders(isServer: boolean): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      if (!isServer) process.exit();
+    });
+  }
+}
+
 /** Runs a command line (without node and script). Sets process.exitCode; does not exit. */
 export async function run(args: readonly string[]): Promise<void> {
+  outliveReaders(args[0] === 'up');
   const program = buildProgram();
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -18,6 +18,11 @@ const STOP_TIMEOUT_MS = 9_500;
  */
 const READY_TIMEOUT_MS = 4_000;
 const LOOK_MS = 20;
+/**
+ * A terminal sends Ctrl-C to all processes of a command, and npm and cli/torus.cjs pass theirs on:
+ * signals that come so soon after the first one are the same one.
+ */
+const SAME_SIGNAL_MS = 1_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -25,21 +30,11 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 export async function runUp(settings: UpSettings): Promise<void> {
   const log = createLog({ role: 'up', level: settings.logLevel });
   const closers = new Closers(log);
-  const stopping = new AbortController();
-  const stop = new Promise<void>((resolve) => {
-    const onSignal = (): void => {
-      if (stopping.signal.aborted) process.exit(1);
-      stopping.abort();
-      setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
-      resolve();
-    };
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
-    stopping.signal.addEventListener('abort', () => resolve());
-  });
+  const stopping = stopOnSignals();
   const onFatal = (error: Error): void => {
     log.fatal({ err: error }, 'the process has to end');
     process.exitCode = 1;
-    stopping.abort();
+    stopping.begin();
   };
   try {
     const stores = await openStores(settings.data);
@@ -49,11 +44,44 @@ export async function runUp(settings: UpSettings): Promise<void> {
     const { http, grpc, metrics, admin } = roles.addresses;
     say(`torus ready http=${http} grpc=${grpc} metrics=${metrics} admin=${admin}`);
     const work = afterReady(settings, roles, stores, stopping.signal);
-    await stop;
+    await aborted(stopping.signal);
     await work;
   } finally {
     await closers.close();
   }
+}
+
+interface Stopping {
+  /** Aborted when the process is to stop. */
+  readonly signal: AbortSignal;
+  begin(): void;
+}
+
+/** The first signal begins the stop, which has its time; a second one ends the process at once. */
+function stopOnSignals(): Stopping {
+  const stopping = new AbortController();
+  let beganMs = Number.POSITIVE_INFINITY;
+  const begin = (): void => {
+    if (stopping.signal.aborted) return;
+    beganMs = systemClock.nowMs();
+    stopping.abort();
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+  };
+  const onSignal = (): void => {
+    if (systemClock.nowMs() - beganMs > SAME_SIGNAL_MS) process.exit(1);
+    if (stopping.signal.aborted) return;
+    process.stderr.write('torus: stopping; calls in flight end first, a second Ctrl-C cuts them\n');
+    begin();
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
+  return { signal: stopping.signal, begin };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** Waits until everything that was there before is served, or it takes too long. */

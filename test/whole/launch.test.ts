@@ -1,0 +1,62 @@
+// The ways in which a person starts and ends torus: through npx or npm, under an older Node, with
+// its output cut short, with Ctrl-C in a terminal.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { dataFolder, startTorus } from '../support/torus-process.ts';
+
+const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const LAUNCHER = path('cli/torus.cjs');
+
+interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function node(args: readonly string[], isRead = true): Promise<Run> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  if (isRead) child.stdout.on('data', (chunk) => (stdout += chunk));
+  else child.stdout.destroy();
+  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+test('the bin runs commands, and ends as they end', async (t) => {
+  const help = await node([LAUNCHER, '--help']);
+  t.is(help.code, 0, help.stderr);
+  t.regex(help.stdout, /Usage: torus/);
+  t.is((await node([LAUNCHER, 'nonsense'])).code, 64);
+});
+
+test('an older Node hands over to the one that npm brought', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-old-node-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const older = join(folder, 'older.cjs');
+  const versions = "{ ...process.versions, node: '20.0.0' }";
+  writeFileSync(older, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+  const help = await node(['--require', older, LAUNCHER, '--help']);
+  t.is(help.code, 0, help.stderr);
+  t.regex(help.stdout, /Usage: torus/);
+  t.is((await node(['--require', older, LAUNCHER, 'nonsense'])).code, 64);
+});
+
+test('whoever reads the output may leave first', async (t) => {
+  const help = await node([path('cli/main.ts'), 'up', '--help'], false);
+  t.is(help.stderr, '');
+  t.is((await node([path('cli/main.ts'), 'train', '--help'], false)).stderr, '');
+});
+
+test('a Ctrl-C that comes twice, from the terminal and from npm, still drains', async (t) => {
+  const torus = await startTorus({ data: await dataFolder(t) });
+  t.teardown(async () => void (await torus.end('SIGKILL')));
+  process.kill(torus.pid, 'SIGINT');
+  t.is(await torus.end('SIGINT'), 0, torus.stderr());
+  t.regex(torus.stderr(), /^torus: stopping; .*\n$/);
+});
