@@ -35,6 +35,8 @@ const INFERENCE_METHODS = pathsOf([GRPCInferenceServiceDefinition]);
 
 /** A drain that takes longer is cut: the process ends within 10 s of the signal. */
 const DRAIN_MS = 6_000;
+/** A run that takes longer than that is not waited for, so that the stores are closed in time. */
+const STOP_MS = 2_000;
 
 export interface RunningRoles {
   readonly addresses: {
@@ -147,14 +149,23 @@ function startPlane(
     onFatal,
   });
   options.closers.add('data plane', async () => {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, DRAIN_MS);
-    });
-    await Promise.race([plane.drain(), late]);
-    clearTimeout(timer);
-    await plane.stop();
-    await plane.ended;
+    await within(DRAIN_MS, plane.drain());
+    const hasEnded = await within(
+      STOP_MS,
+      plane.stop().then(() => plane.ended),
+    );
+    if (!hasEnded) options.log.error('a model still runs: the process is ended with it');
   });
   return plane;
+}
+
+/** Whether `work` was done in time. */
+async function within(limitMs: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, limitMs, false);
+  });
+  const isDone = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return isDone;
 }

@@ -11,12 +11,15 @@ import { type RunningRoles, startRoles } from './roles.ts';
 import type { UpSettings } from './settings.ts';
 import { type OpenStores, openStores } from './stores.ts';
 
-/** Past it the process ends as it is. */
+/** Past it the process ends as it is: it is gone within 10 s of the signal. */
 const STOP_TIMEOUT_MS = 9_500;
+/** What still keeps the process so long after everything was stopped can't be ended otherwise. */
+const LINGER_MS = 2_000;
 /**
- * Models of an earlier run are waited for so long before the ready line is printed without them.
+ * Models of an earlier run are waited for until the process is so old; then the ready line is
+ * printed without them.
  */
-const READY_TIMEOUT_MS = 4_000;
+const READY_BY_MS = 4_500;
 const LOOK_MS = 20;
 /**
  * A terminal sends Ctrl-C to all processes of a command, and npm and cli/torus.cjs pass theirs on:
@@ -25,6 +28,12 @@ const LOOK_MS = 20;
 const SAME_SIGNAL_MS = 1_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/**
+ * A run in native code can't be interrupted, and process.exit() waits for it. By then the stores
+ * are closed, or are recovered at the next start as after any other kill.
+ */
+const endNow = (): void => void process.kill(process.pid, 'SIGKILL');
 
 /** Resolves when the process may end. @throws what kept it from starting. */
 export async function runUp(settings: UpSettings): Promise<void> {
@@ -48,6 +57,7 @@ export async function runUp(settings: UpSettings): Promise<void> {
     await work;
   } finally {
     await closers.close();
+    setTimeout(endNow, LINGER_MS).unref();
   }
 }
 
@@ -65,10 +75,10 @@ function stopOnSignals(): Stopping {
     if (stopping.signal.aborted) return;
     beganMs = systemClock.nowMs();
     stopping.abort();
-    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    setTimeout(endNow, STOP_TIMEOUT_MS).unref();
   };
   const onSignal = (): void => {
-    if (systemClock.nowMs() - beganMs > SAME_SIGNAL_MS) process.exit(1);
+    if (systemClock.nowMs() - beganMs > SAME_SIGNAL_MS) endNow();
     if (stopping.signal.aborted) return;
     process.stderr.write('torus: stopping; calls in flight end first, a second Ctrl-C cuts them\n');
     begin();
@@ -86,7 +96,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 /** Waits until everything that was there before is served, or it takes too long. */
 async function settled(roles: RunningRoles, signal: AbortSignal): Promise<void> {
-  const endMs = systemClock.nowMs() + READY_TIMEOUT_MS;
+  const endMs = systemClock.nowMs() - process.uptime() * 1_000 + READY_BY_MS;
   while (!signal.aborted && systemClock.nowMs() < endMs) {
     if ((await roles.waitingFor()).length === 0) return;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));

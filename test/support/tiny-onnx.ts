@@ -130,3 +130,20 @@ export function unknownOperatorModel(): Uint8Array {
   graph.output('y', 'FP32', ['batch', 2]);
   return graph.write();
 }
+
+/**
+ * A run takes seconds for an input in the thousands, and hardly any time for zero: x is the side of
+ * `steps` square matrices that are multiplied. INT64 [1] -> FP32 [1], no batching.
+ */
+export function endlessModel(steps: number): Uint8Array {
+  const graph = new GraphBuilder('endless');
+  graph.input('x', 'INT64', [1]);
+  const side = graph.node('Concat', ['x', 'x'], { attributes: { axis: { int: 0 } } });
+  const square = graph.node('ConstantOfShape', [side]);
+  let state = square;
+  for (let i = 0; i < steps; i++) state = graph.node('MatMul', [state, square]);
+  const total = graph.node('ReduceSum', [state], { attributes: { keepdims: { int: 0 } } });
+  graph.node('Reshape', [total, graph.constant(int64s([1]))], { output: 'y' });
+  graph.output('y', 'FP32', [1]);
+  return graph.write();
+}

@@ -26,6 +26,8 @@ export interface TorusProcess {
   stderr(): string;
   /** Waits until stdout has the text. @throws when the process ends first or time is up. */
   sees(text: string | RegExp, timeoutMs?: number): Promise<void>;
+  /** Its exit code once it has ended, by itself or not; null after a signal's end. */
+  readonly ended: Promise<number | null>;
   /** Sends a signal and waits for the end; returns the exit code, null after a signal's end. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -82,6 +84,7 @@ export async function startTorus(options: StartOptions): Promise<TorusProcess> {
     readyMs,
     stdout: () => output.stdout,
     stderr: () => output.stderr,
+    ended: output.ended,
     sees: (text, timeoutMs = START_TIMEOUT_MS) => output.sees(text, timeoutMs),
     end: async (signal) => {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
