@@ -8,7 +8,7 @@ import { VirtualClock } from '../common/clock.ts';
 import { createLog } from '../common/log.ts';
 import { createMetrics } from '../common/metrics.ts';
 import { Code, StatusError, unavailable } from '../common/status.ts';
-import { encodeManifest, MANIFEST_SCHEMA } from '../model/manifest.ts';
+import { encodeManifest, MANIFEST_SCHEMA, type Manifest } from '../model/manifest.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
 import {
   type AssignmentEntry,
@@ -19,6 +19,7 @@ import {
 } from '../registry/registry.ts';
 import type { BlobStore } from '../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
+import { undeclaredShapeModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
 import { call, floats, infer } from '../test/support/inference-client.ts';
 import { assign, copy, entry, node as nodeRecord, until } from '../test/support/small-cluster.ts';
@@ -39,7 +40,7 @@ interface Cluster {
     model: string,
     version: number,
     onnx: Uint8Array,
-    configPbtxt?: string,
+    manifest?: Partial<Manifest>,
   ): Promise<AssignmentEntry>;
   start(registry?: Registry): Promise<InferenceNode>;
   /** 'model/version STATE' of the copies that n1 tells of. */
@@ -71,7 +72,7 @@ async function cluster(t: ExecutionContext): Promise<Cluster> {
     blobs,
     dataDir,
     fatal,
-    async publish(model, version, onnx, configPbtxt = '') {
+    async publish(model, version, onnx, more = {}) {
       const file = { path: 'model.onnx', sha256: await put(onnx), sizeBytes: onnx.length };
       const manifest = encodeManifest({
         schema: MANIFEST_SCHEMA,
@@ -79,9 +80,10 @@ async function cluster(t: ExecutionContext): Promise<Cluster> {
         version,
         platform: 'onnxruntime_onnx',
         files: [file],
-        configPbtxt,
+        configPbtxt: '',
         inputs: [],
         outputs: [],
+        ...more,
       });
       return entry(model, version, { manifestSha256: await put(manifest), nodes: ['n1'] });
     },
@@ -149,6 +151,15 @@ test('a node tells of itself, loads what it is assigned, and serves it', async (
   const refused = await call(backend, 'repositoryModelLoad', { modelName: 'add' }).catch((e) => e);
   t.is(refused.code, Code.FAILED_PRECONDITION);
   t.regex(refused.message, /assigned by the cluster's leader/);
+});
+
+test('an output whose shape the file leaves out has the rank that the import found', async (t) => {
+  const all = await cluster(t);
+  const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [-1, -1] }];
+  await assign(all.registry, [await all.publish('neg', 1, undeclaredShapeModel(), { outputs })]);
+  const { backend } = await all.start();
+  await untilTold(all, 'neg/1 READY');
+  t.deepEqual(floats(await infer(backend, 'neg', [fp32('x', [1, 2], [1, -2])])), [-1, 2]);
 });
 
 test('a node that has nothing yet, and one whose models still load, are not ready', async (t) => {
@@ -312,7 +323,7 @@ test('a run that hangs: the copy fails, the node drains and asks to be ended', a
   const all = await cluster(t);
   const config = 'parameters { key: "torus_max_run_ms" value { string_value: "5000" } }';
   await assign(all.registry, [
-    await all.publish('slow', 1, slowModel(200), config),
+    await all.publish('slow', 1, slowModel(200), { configPbtxt: config }),
     await all.publish('add', 1, addModel(2)),
   ]);
   const { backend, health } = await all.start();

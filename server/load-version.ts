@@ -4,9 +4,9 @@ import { readFile, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import type { Clock } from '../common/clock.ts';
 import { Code, invalidArgument, StatusError } from '../common/status.ts';
+import { batchingOf } from '../model/config/batching.ts';
 import { completeConfig } from '../model/config/derive.ts';
 import { parseConfig } from '../model/config/pbtxt.ts';
-import { policyOf } from '../model/config/policy.ts';
 import { isInnerPath } from '../model/manifest.ts';
 import { readOnnx } from '../model/onnx/reader.ts';
 import {
@@ -19,8 +19,8 @@ import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
 import { diskError, errnoOf } from '../stores/disk-error.ts';
 import type { Quarantine } from './engines/marker.ts';
 import type { ServedSignature, ServedTensor } from './infer/signature.ts';
-import type { LoadModel, LoadModelOptions, ModelFailure } from './loaded-model.ts';
-import type { QueueTimeout, ServedVersion } from './model-table.ts';
+import type { LoadModel, ModelFailure } from './loaded-model.ts';
+import type { ServedVersion } from './model-table.ts';
 import type { StatisticsBook } from './statistics.ts';
 
 /** Labels of one output; more, or a larger file, fail the load. */
@@ -35,6 +35,8 @@ export interface VersionFiles {
   readonly configPbtxt: string;
   /** Where labels may lie besides `folder` (Triton keeps them beside config.pbtxt). */
   readonly labelFolder?: string;
+  /** By name, the ranks that the import found where the file declares no shape. */
+  readonly outputRanks?: ReadonlyMap<string, number>;
   /** The files may go from disk. */
   release(): void;
 }
@@ -55,32 +57,36 @@ export async function loadVersion(
   const { model, version } = files;
   const stated = files.configPbtxt === '' ? undefined : parseConfig(files.configPbtxt);
   const modelPath = await insidePath(files.folder, stated?.defaultModelFilename || 'model.onnx');
-  const signature = await inspect(files.folder, modelPath);
+  const signature = await inspect(files, modelPath);
   const config = completeConfig(stated, signature, model);
   const statistics = options.book.of(model, version);
   const served = await servedSignature(files, config, signature);
+  const { queueTimeout, ...tuning } = batchingOf(config);
   const loaded = await options.loadModel({
     model,
     version,
     modelPath,
-    ...tuningOf(config),
+    ...tuning,
     quarantine: options.quarantine,
     clock: options.clock,
     observer: statistics,
     onFailed: options.onFailed,
   });
   statistics.pending = () => loaded.inFlight;
-  return { signature: served, config, loaded, statistics, queueTimeout: queueTimeoutOf(config) };
+  return { signature: served, config, loaded, statistics, queueTimeout };
 }
 
 /** What the file itself says; files that it refers to must be in the folder, and long enough. */
-async function inspect(folder: string, modelPath: string): Promise<ModelSignature> {
+async function inspect(
+  { folder, outputRanks }: VersionFiles,
+  modelPath: string,
+): Promise<ModelSignature> {
   const bytes = await readFile(modelPath).catch((cause: unknown) => {
     throw diskError(cause, 'read the model', modelPath);
   });
   const summary = readOnnx(bytes);
   for (const { path } of summary.externalFiles) await insidePath(folder, path);
-  return signatureOfOnnx(summary);
+  return signatureOfOnnx(summary, outputRanks);
 }
 
 /**
@@ -101,50 +107,6 @@ export async function insidePath(folder: string, path: string): Promise<string> 
     throw invalidArgument(`file ${shown} is not in the version's folder`);
   }
   throw invalidArgument(`file ${shown} is a link that leads out of the version's folder`);
-}
-
-type Tuning = Omit<LoadModelOptions, 'model' | 'version' | 'modelPath'>;
-
-/** Triton's parameter of its ONNX Runtime backend. */
-const INTRA_OP = 'intra_op_thread_count';
-const MAX_INTRA_OP_THREADS = 256;
-
-function tuningOf(config: ModelConfig): Tuning {
-  const { maxRunMs } = policyOf(config);
-  const instanceCount = config.instanceGroup.reduce((sum, { count }) => sum + count, 0);
-  const threads = config.parameters.get(INTRA_OP)?.stringValue;
-  const intraOpThreads = threads === undefined ? Number.NaN : Number(threads);
-  const isThreadCount = Number.isInteger(intraOpThreads) && intraOpThreads > 0;
-  return {
-    maxBatchSize: config.maxBatchSize,
-    instanceCount,
-    ...batchingOf(config),
-    ...(maxRunMs === undefined ? {} : { maxRunMs }),
-    ...(isThreadCount ? { intraOpThreads: Math.min(intraOpThreads, MAX_INTRA_OP_THREADS) } : {}),
-  };
-}
-
-function batchingOf({ schedulingChoice }: ModelConfig): Tuning {
-  if (schedulingChoice?.$case !== 'dynamicBatching') return {};
-  const { preferredBatchSize, maxQueueDelayMicroseconds, defaultQueuePolicy } =
-    schedulingChoice.dynamicBatching;
-  const maxQueueSize = defaultQueuePolicy?.maxQueueSize ?? 0;
-  return {
-    preferredBatchSizes: preferredBatchSize,
-    maxQueueDelayUs: Number(maxQueueDelayMicroseconds),
-    ...(maxQueueSize > 0 ? { maxQueueSize } : {}),
-  };
-}
-
-function queueTimeoutOf({ schedulingChoice }: ModelConfig): QueueTimeout {
-  const policy =
-    schedulingChoice?.$case === 'dynamicBatching'
-      ? schedulingChoice.dynamicBatching.defaultQueuePolicy
-      : undefined;
-  return {
-    defaultUs: Number(policy?.defaultTimeoutMicroseconds ?? 0n),
-    allowOverride: policy?.allowTimeoutOverride ?? false,
-  };
 }
 
 async function servedSignature(

@@ -121,14 +121,14 @@ export interface LoadModelOptions {
   readonly preferredBatchSizes?: readonly number[];
   /** How long the oldest request may wait for company while an instance is free. Default 0. */
   readonly maxQueueDelayUs?: number;
-  readonly maxQueueSize?: number;
+  readonly maxQueueSize?: number | undefined;
   readonly maxQueueBytes?: number;
   /** Default 1. Each has its own thread and its own copy of the weights. */
   readonly instanceCount?: number;
-  readonly maxRunMs?: number;
+  readonly maxRunMs?: number | undefined;
   readonly maxLoadMs?: number;
   /** Default 1: more help big models on idle machines only. */
-  readonly intraOpThreads?: number;
+  readonly intraOpThreads?: number | undefined;
   /**
    * Keeps a marker while the version is loaded; refuses versions that killed the process before.
    */

@@ -3,19 +3,12 @@
 
 import { parseVersion } from '../common/names.ts';
 import { Code, notFound, StatusError } from '../common/status.ts';
+import type { QueueTimeout } from '../model/config/batching.ts';
 import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
 import type { CopyState } from '../registry/registry.ts';
 import type { ServedSignature } from './infer/signature.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { VersionStatistics } from './statistics.ts';
-
-/** How long a request may wait in the queue, apart from its deadline (config's queue policy). */
-export interface QueueTimeout {
-  /** 0: no limit. */
-  readonly defaultUs: number;
-  /** Whether a request's `timeout` parameter may shorten it. */
-  readonly allowOverride: boolean;
-}
 
 /** A version that can be called. */
 export interface ServedVersion {

@@ -112,7 +112,9 @@ async function fetchFrom(
 ): ReturnType<FetchCopy> {
   const { manifest, folder, release } = await cache.acquire(manifestSha256);
   if (manifest.model === model && manifest.version === version) {
-    return { model, version, folder, configPbtxt: manifest.configPbtxt, release };
+    const { configPbtxt, outputs } = manifest;
+    const outputRanks = new Map(outputs.map(({ name, shape }) => [name, shape.length]));
+    return { model, version, folder, configPbtxt, outputRanks, release };
   }
   release();
   throw new StatusError(

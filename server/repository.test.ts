@@ -3,7 +3,7 @@ import { mkdir, rm, symlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { Code } from '../common/status.ts';
-import { externalDataModel } from '../test/support/external-onnx.ts';
+import { externalDataModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
 import { call, floats, infer } from '../test/support/inference-client.ts';
 import { type Lone, put, refusal, serve } from '../test/support/lone-node.ts';

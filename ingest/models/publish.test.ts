@@ -11,7 +11,7 @@ import { decodeManifest } from '../../model/manifest.ts';
 import type { BlobStore } from '../../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
-import { externalDataModel } from '../../test/support/external-onnx.ts';
+import { externalDataModel } from '../../test/support/foreign-onnx.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
 import { inspectModel } from './inspect.ts';
 import { importModel, type ModelImportOptions, modelImporter } from './publish.ts';

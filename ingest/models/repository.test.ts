@@ -7,7 +7,7 @@ import { Catalog } from '../../catalog/catalog.ts';
 import { createLog } from '../../common/log.ts';
 import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
-import { externalDataModel } from '../../test/support/external-onnx.ts';
+import { externalDataModel } from '../../test/support/foreign-onnx.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
 import { importRepository } from './import-repository.ts';
 import { inspectModel } from './inspect.ts';

@@ -5,7 +5,7 @@ import anyTest, { type TestFn } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
 import { parseConfig } from '../../model/config/pbtxt.ts';
 import { floats, GraphBuilder, int64s } from '../../model/onnx/graph.ts';
-import { externalDataModel } from '../../test/support/external-onnx.ts';
+import { externalDataModel, undeclaredShapeModel } from '../../test/support/foreign-onnx.ts';
 import { skip } from '../../test/support/skip.ts';
 import { addModel, slowModel, unknownOperatorModel } from '../../test/support/tiny-onnx.ts';
 import { type Inspection, inspectModel } from './inspect.ts';
@@ -46,6 +46,12 @@ test('a good model is loaded and run in a child, and its signature told', async 
   ]);
   t.deepEqual(found.signature.outputs, [{ name: 'sum', datatype: 'FP32', shape: [-1, 4] }]);
   t.true((found.trialRunMs ?? -1) >= 0);
+});
+
+test('the shape of an output that declares none is found by a run', async (t) => {
+  const { signature, maxBatchSize } = await verify(t.context, undeclaredShapeModel());
+  t.deepEqual(signature.outputs, [{ name: 'y', datatype: 'FP32', shape: [-1, -1] }]);
+  t.is(maxBatchSize, 64);
 });
 
 test('a child that crashes, hangs, or takes too much memory is only a reason', async (t) => {

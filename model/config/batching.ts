@@ -3,6 +3,14 @@ import { invalidArgument } from '../../common/status.ts';
 import type { ModelConfig } from '../../proto/gen/inference/model_config.ts';
 import { policyOf } from './policy.ts';
 
+/** How long a request may wait in the queue, apart from its deadline. */
+export interface QueueTimeout {
+  /** 0: no limit. */
+  readonly defaultUs: number;
+  /** Whether a request's `timeout` parameter may shorten it. */
+  readonly allowsOverride: boolean;
+}
+
 export interface BatchingSettings {
   /** 0: no batch dimension, one request a run. */
   readonly maxBatchSize: number;
@@ -12,11 +20,7 @@ export interface BatchingSettings {
   readonly maxQueueDelayUs: number;
   /** Undefined: the server's default. */
   readonly maxQueueSize: number | undefined;
-  /** A request waits at most so long for an instance; 0: to its deadline. */
-  readonly defaultTimeoutUs: number;
-  /** A request's own timeout may take the place of the default, where it is shorter. */
-  readonly allowsTimeoutOverride: boolean;
-  readonly preservesOrdering: boolean;
+  readonly queueTimeout: QueueTimeout;
   readonly instanceCount: number;
   /** Undefined: the server's default. */
   readonly intraOpThreads: number | undefined;
@@ -46,12 +50,10 @@ export function batchingOf(config: ModelConfig): BatchingSettings {
       dynamic?.maxQueueDelayMicroseconds ?? 0n,
     ),
     maxQueueSize: maxQueueSize === 0 ? undefined : maxQueueSize,
-    defaultTimeoutUs: exact(
-      'default_timeout_microseconds',
-      queue?.defaultTimeoutMicroseconds ?? 0n,
-    ),
-    allowsTimeoutOverride: queue?.allowTimeoutOverride ?? false,
-    preservesOrdering: dynamic?.preserveOrdering ?? false,
+    queueTimeout: {
+      defaultUs: exact('default_timeout_microseconds', queue?.defaultTimeoutMicroseconds ?? 0n),
+      allowsOverride: queue?.allowTimeoutOverride ?? false,
+    },
     instanceCount: config.instanceGroup.reduce((sum, group) => sum + group.count, 0),
     intraOpThreads: intraOpThreadsOf(config),
     maxRunMs: policyOf(config).maxRunMs,

@@ -118,9 +118,7 @@ test('what is stated stays, what is left out is filled in', (t) => {
     preferredBatchSizes: [4, 8],
     maxQueueDelayUs: 100,
     maxQueueSize: 50,
-    defaultTimeoutUs: 7,
-    allowsTimeoutOverride: true,
-    preservesOrdering: false,
+    queueTimeout: { defaultUs: 7, allowsOverride: true },
     instanceCount: 3,
     intraOpThreads: 2,
     maxRunMs: 500,
@@ -186,6 +184,14 @@ const CONTRADICTIONS: [string, RegExp, ModelSignature?][] = [
   ['default_model_filename: "../m.onnx"', /must be a plain path/],
   [`instance_group { count: ${MAX_INSTANCES + 1} }`, /asks for 65 instances, at most 64/],
   ['instance_group { count: -1 }', /counts -1/],
+  [
+    'max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 9007199254740993 }',
+    /at most/,
+  ],
+  [
+    'parameters { key: "intra_op_thread_count" value { string_value: "257" } }',
+    /'intra_op_thread_count' must be 0 to 256, not "257"/,
+  ],
 ];
 
 test('what contradicts the model is INVALID_ARGUMENT with both sides', (t) => {

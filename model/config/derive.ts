@@ -10,8 +10,8 @@ import {
 } from '../../proto/gen/inference/model_config.ts';
 import { isInnerPath } from '../manifest.ts';
 import type { ModelSignature } from '../signature.ts';
+import { batchingOf } from './batching.ts';
 import { completeInputs, completeOutputs } from './derive-tensors.ts';
-import { policyOf } from './policy.ts';
 import { checkSupported } from './supported.ts';
 
 /**
@@ -44,7 +44,6 @@ export function completeConfig(
         'out, or let both be the same',
     );
   }
-  policyOf(config);
   config.name = name;
   config.platform = PLATFORM;
   config.backend = BACKEND;
@@ -71,6 +70,8 @@ export function completeConfig(
   config.optimization ??= ModelOptimizationPolicy.fromPartial({});
   config.optimization.inputPinnedMemory ??= { enable: true };
   config.optimization.outputPinnedMemory ??= { enable: true };
+  // What a server would refuse at the load is refused here, where its owner still looks on.
+  batchingOf(config);
   return config;
 }
 

@@ -1,6 +1,7 @@
 // What Triton's configuration can ask for and Torus does not do (yet): refused by name, because a
 // model that is served otherwise than its configuration says gives wrong answers quietly. What only
-// tunes speed (optimization, rate limiter, host policy, warm-up, caching, metrics) is let through.
+// tunes speed is let through (optimization, rate limiter, host policy, warm-up, caching, metrics),
+// and preserve_ordering: each call has its own answer, which says whose it is.
 import { Code, StatusError } from '../../common/status.ts';
 import {
   type ModelConfig,

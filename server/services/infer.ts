@@ -1,6 +1,7 @@
 // ModelInfer: bytes in, checked, into the model's batcher; its answer into bytes.
 import { Code, type StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
+import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import { type CheckedRequest, checkRequest, type OutputChoice } from '../infer/check.ts';
 import { checkClassifiable, classify } from '../infer/classification.ts';
@@ -8,7 +9,7 @@ import { decodeRequest, type RawRequest } from '../infer/request.ts';
 import { encodeResponse } from '../infer/response.ts';
 import { reshaped, type ServedSignature } from '../infer/signature.ts';
 import type { InferOutcome, InferRequest } from '../loaded-model.ts';
-import type { ModelTable, QueueTimeout, ServedVersion } from '../model-table.ts';
+import type { ModelTable, ServedVersion } from '../model-table.ts';
 
 /** @param nowMs the clock that call.deadlineMs is on */
 export function modelInfer(call: UnaryCall, table: ModelTable, nowMs: () => number): void {
@@ -52,8 +53,8 @@ function submit(
 }
 
 /** Infinity: the request's deadline alone counts. */
-function queueTimeoutMs({ defaultUs, allowOverride }: QueueTimeout, askedUs: number): number {
-  const asked = allowOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
+function queueTimeoutMs({ defaultUs, allowsOverride }: QueueTimeout, askedUs: number): number {
+  const asked = allowsOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
   const set = defaultUs > 0 ? defaultUs : Number.POSITIVE_INFINITY;
   return Math.min(asked, set) / 1000;
 }

@@ -1,4 +1,4 @@
-// An ONNX model that keeps its weights in a file beside it, which our own writer never does.
+// ONNX models as other programs write them and our own writer never does.
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 type Content = string | number | Uint8Array;
@@ -17,13 +17,22 @@ export function protobuf(...fields: readonly (readonly [number: number, content:
   return writer.finish();
 }
 
+const dimension = (content: Content) => protobuf([typeof content === 'number' ? 1 : 2, content]);
+
+/** FP32; without `columns` it declares no shape. */
+function valueInfo(name: string, columns?: number): Uint8Array {
+  const dims = columns === undefined ? [] : ['batch', columns];
+  const shape = protobuf(...dims.map((dim) => [1, dimension(dim)] as const));
+  const type = columns === undefined ? protobuf([1, 1]) : protobuf([1, 1], [2, shape]);
+  return protobuf([1, name], [2, protobuf([1, type])]);
+}
+
+function modelOf(graph: Uint8Array): Uint8Array {
+  return protobuf([1, 8], [7, graph], [8, protobuf([1, ''], [2, 18])]);
+}
+
 /** y [batch, 1] = x [batch, 2] times w [2, 1], FP32, w being the first 8 bytes of `location`. */
 export function externalDataModel(location: string): Uint8Array {
-  const dim = (content: Content) => protobuf([typeof content === 'number' ? 1 : 2, content]);
-  const value = (name: string, columns: number) => {
-    const shape = protobuf([1, dim('batch')], [1, dim(columns)]);
-    return protobuf([1, name], [2, protobuf([1, protobuf([1, 1], [2, shape])])]);
-  };
   const entry = (key: string, text: string) => protobuf([1, key], [2, text]);
   const weights = protobuf(
     [1, 2],
@@ -36,12 +45,21 @@ export function externalDataModel(location: string): Uint8Array {
     [14, 1],
   );
   const node = protobuf([1, 'x'], [1, 'w'], [2, 'y'], [3, 'n'], [4, 'MatMul']);
-  const graph = protobuf(
-    [1, node],
-    [2, 'external'],
-    [5, weights],
-    [11, value('x', 2)],
-    [12, value('y', 1)],
+  return modelOf(
+    protobuf(
+      [1, node],
+      [2, 'external'],
+      [5, weights],
+      [11, valueInfo('x', 2)],
+      [12, valueInfo('y', 1)],
+    ),
   );
-  return protobuf([1, 8], [7, graph], [8, protobuf([1, ''], [2, 18])]);
+}
+
+/** y = -x, FP32 [batch, 2]; the file does not say which shape y has. */
+export function undeclaredShapeModel(): Uint8Array {
+  const node = protobuf([1, 'x'], [2, 'y'], [3, 'n'], [4, 'Neg']);
+  return modelOf(
+    protobuf([1, node], [2, 'undeclared'], [11, valueInfo('x', 2)], [12, valueInfo('y')]),
+  );
 }
