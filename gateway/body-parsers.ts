@@ -4,6 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Code, invalidArgument, statusOf } from '../common/status.ts';
+import { whenAnswered } from './answered.ts';
 import { BodyBudget, BodyShare, readBody } from './body.ts';
 import { HttpError } from './http-error.ts';
 import { checkDepth } from './json-depth.ts';
@@ -16,7 +17,7 @@ export function trackBodies(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     const share = new BodyShare(budget);
     shares.set(request.raw, share);
-    reply.raw.once('close', () => share.release());
+    whenAnswered(reply, () => share.release());
   });
 }
 

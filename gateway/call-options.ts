@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { invalidArgument } from '../common/status.ts';
 import { DEFAULT_DEADLINE_MS, type Metadata } from '../transport/backend.ts';
 import type { InvokeOptions } from '../transport/invoke.ts';
+import { whenAnswered } from './answered.ts';
 import { MAX_DEADLINE_MS } from './limits.ts';
 
 /** The gRPC-over-HTTP2 header, which REST gateways take too: digits and a unit, '500m', '10S'. */
@@ -52,12 +53,9 @@ function metadataOf(request: FastifyRequest): Metadata {
  */
 export function clientGone(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  const { raw } = reply;
-  const onClose = (): void => {
-    if (!raw.writableFinished) controller.abort();
-  };
-  if (raw.closed) onClose();
-  else raw.once('close', onClose);
+  whenAnswered(reply, (isAnswered) => {
+    if (!isAnswered) controller.abort();
+  });
   return controller.signal;
 }
 

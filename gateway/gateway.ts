@@ -9,10 +9,11 @@ import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { type Backend, MAX_MESSAGE_BYTES } from '../transport/backend.ts';
 import { checkListen, listenError } from '../transport/listen.ts';
+import { whenAnswered } from './answered.ts';
 import { acceptJson, trackBodies } from './body-parsers.ts';
 import * as limits from './limits.ts';
 import { openApiDocument, sharedSchemas } from './openapi-document.ts';
-import { addRefusals, frameworkError } from './refusals.ts';
+import { addRefusals, answerBrokenConnection, frameworkError } from './refusals.ts';
 import { countRequests } from './request-metrics.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { clusterRoutes } from './routes/cluster.ts';
@@ -88,6 +89,7 @@ function createServer(log: Log): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: limits.MAX_HEADER_BYTES },
     frameworkErrors: frameworkError(log),
+    clientErrorHandler: answerBrokenConnection,
   });
   app.server.maxConnections = limits.MAX_CONNECTIONS;
   // Schemas describe; what is right is decided by the contracts' descriptors and by control.
@@ -102,6 +104,7 @@ async function build(
   stopping: AbortSignal,
 ): Promise<void> {
   const { log, metrics, blobs, maxBodyBytes = MAX_MESSAGE_BYTES } = options;
+  closeWhenAnswered(app, stopping);
   countRequests(app, metrics);
   addRefusals(app, log);
   trackBodies(app);
@@ -134,6 +137,15 @@ async function build(
   });
   await app.register(async (scope) => inferRoutes(scope, options.inference, maxBodyBytes));
   await app.register(async (scope) => blobRoutes(scope, uploads));
+}
+
+/** A connection that was busy when the server stopped is of no use once its answer is out. */
+function closeWhenAnswered(app: FastifyInstance, stopping: AbortSignal): void {
+  app.addHook('onRequest', async (_request, reply) => {
+    whenAnswered(reply, () => {
+      if (stopping.aborted) setImmediate(() => app.server.closeIdleConnections());
+    });
+  });
 }
 
 async function stop(

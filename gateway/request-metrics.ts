@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../common/metrics.ts';
+import { whenAnswered } from './answered.ts';
 
 /** The client went away before it had its answer. */
 const CLIENT_GONE = '499';
@@ -32,10 +33,10 @@ export function countRequests(app: FastifyInstance, metrics: Metrics): void {
   app.addHook('onRequest', async (request, reply) => {
     const startMs = performance.now();
     inFlight.inc();
-    reply.raw.once('close', () => {
+    whenAnswered(reply, (isAnswered) => {
       const url = request.routeOptions.url ?? NO_ROUTE;
       const route = url === NO_ROUTE ? url : `${request.method} ${url}`;
-      const code = reply.raw.writableFinished ? String(reply.raw.statusCode) : CLIENT_GONE;
+      const code = isAnswered ? String(reply.raw.statusCode) : CLIENT_GONE;
       requests.inc({ route, code });
       duration.observe({ route }, (performance.now() - startMs) / 1000);
       inFlight.dec();

@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Code, StatusError, unavailable } from '../../common/status.ts';
+import { whenAnswered } from '../answered.ts';
 import { clientGone, streamOptions } from '../call-options.ts';
 import { EVENT_STREAM_TYPE, eventText } from '../event-stream.ts';
 import { EVENT_HEARTBEAT_MS, MAX_EVENT_STREAMS } from '../limits.ts';
@@ -81,7 +82,7 @@ export function jobRoutes(app: FastifyInstance, rpc: Rpc, stopping: AbortSignal)
         throw unavailable(`${open} event streams are open, which is the limit: try again later`);
       }
       open += 1;
-      reply.raw.once('close', () => {
+      whenAnswered(reply, () => {
         open -= 1;
       });
       return watchJob(request, reply, rpc, stopping);
