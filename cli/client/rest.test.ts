@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
+import { heldBytes } from '../../test/support/held-bytes.ts';
 import { restClient } from './rest.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
@@ -65,8 +66,44 @@ test('a file is streamed with its length, and counted; a missing one is told', a
   t.deepEqual(answer, { size: 300_000, length: '300000' });
   t.is(sent.at(-1), 300_000);
   await t.throwsAsync(restClient(base).upload('/', join(folder, 'none')), {
-    message: /none can't be read/,
+    message: /cannot read the file at .*none: it is not there/,
   });
+});
+
+test.serial('an upload is never whole in memory', async (t) => {
+  const MIB = 2 ** 20;
+  const folder = mkdtempSync(join(tmpdir(), 'torus-rest-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'large.bin');
+  writeFileSync(file, '');
+  truncateSync(file, 64 * MIB);
+  const base = await served(t, (request, response) => {
+    request.resume().on('end', () => response.end('{}'));
+  });
+  const beforeBytes = heldBytes();
+  let peakBytes = 0;
+  let nextBytes = 0;
+  await restClient(base).upload('/', file, (sentBytes) => {
+    if (sentBytes < nextBytes) return;
+    nextBytes += 4 * MIB;
+    peakBytes = Math.max(peakBytes, heldBytes() - beforeBytes);
+  });
+  t.is(nextBytes, 68 * MIB);
+  t.true(peakBytes < 16 * MIB, `${Math.round(peakBytes / MIB)} MiB were held`);
+});
+
+test('an answer before the end of the upload is the answer', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-rest-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'large.bin');
+  writeFileSync(file, '');
+  truncateSync(file, 2 ** 26);
+  const base = await served(t, (_request, response) => {
+    response.writeHead(413, { connection: 'close' });
+    response.end('{"error":"too large","code":"RESOURCE_EXHAUSTED"}');
+  });
+  const error = await t.throwsAsync(restClient(base).upload('/', file), { message: 'too large' });
+  t.true(error instanceof StatusError && error.code === Code.RESOURCE_EXHAUSTED);
 });
 
 test('events arrive one by one, however the stream is cut', async (t) => {

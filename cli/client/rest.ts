@@ -2,8 +2,9 @@
 // has the text and the gRPC code, and becomes a StatusError here, once.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Readable, Transform } from 'node:stream';
 import { Code, type CodeName, StatusError, statusOf } from '../../common/status.ts';
+import { postStream } from '../../stores/blobs/http-post.ts';
+import { diskError, errnoOf } from '../../stores/disk-error.ts';
 
 export const DEFAULT_SERVER = 'http://127.0.0.1:8000';
 /** A call that is answered with JSON at once; uploads and watches have no such bound. */
@@ -31,7 +32,7 @@ export function restClient(server: string): RestClient {
     try {
       const response = await fetch(`${base}${path}`, init);
       if (response.ok) return response;
-      throw await errorOf(response);
+      throw errorOf(response.status, await response.text());
     } catch (thrown) {
       throw unreachable(thrown, base);
     }
@@ -49,16 +50,20 @@ export function restClient(server: string): RestClient {
       return text === '' ? undefined : (JSON.parse(text) as unknown);
     },
     upload: async (path, file, onBytes) => {
-      const { size } = await stat(file).catch((cause: unknown) => {
-        throw new StatusError(Code.NOT_FOUND, `file ${file} can't be read: ${String(cause)}`);
-      });
-      const response = await request(path, {
-        method: 'POST',
-        body: Readable.toWeb(counted(file, onBytes)) as ReadableStream,
-        duplex: 'half',
-        headers: { 'content-type': 'application/octet-stream', 'content-length': String(size) },
-      } as RequestInit);
-      return (await response.json()) as unknown;
+      const sizeBytes = await sizeOf(file);
+      const headers = {
+        'content-type': 'application/octet-stream',
+        'content-length': String(sizeBytes),
+      };
+      const { signal } = new AbortController();
+      try {
+        const body = contentOf(file, sizeBytes, onBytes);
+        const { status, text } = await postStream(`${base}${path}`, { headers, body, signal });
+        if (status >= 300) throw errorOf(status, text);
+        return JSON.parse(text) as unknown;
+      } catch (thrown) {
+        throw unreachable(thrown, base);
+      }
     },
     watch: async function* (path, signal) {
       const init = signal === undefined ? {} : { signal };
@@ -69,18 +74,33 @@ export function restClient(server: string): RestClient {
   };
 }
 
-function counted(file: string, onBytes: ((sent: number) => void) | undefined): Readable {
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch (cause) {
+    throw diskError(cause, 'read the file', file);
+  }
+}
+
+/** The file as it was when its size was told: the server waits for exactly that. */
+async function* contentOf(
+  file: string,
+  sizeBytes: number,
+  onBytes: ((sent: number) => void) | undefined,
+): AsyncGenerator<Uint8Array> {
   let sent = 0;
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, callback) {
+  try {
+    for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
       sent += chunk.length;
+      if (sent > sizeBytes) break;
+      yield chunk;
       onBytes?.(sent);
-      callback(null, chunk);
-    },
-  });
-  const source = createReadStream(file);
-  source.on('error', (cause) => count.destroy(cause));
-  return source.pipe(count);
+    }
+  } catch (cause) {
+    throw diskError(cause, 'read the file', file);
+  }
+  if (sent === sizeBytes) return;
+  throw new StatusError(Code.ABORTED, `file ${file} changed while it was sent: send it again`);
 }
 
 /** The JSON objects of `data:` lines (server-sent events, HTML standard 9.2). */
@@ -97,16 +117,15 @@ async function* events(body: ReadableStream<Uint8Array>): AsyncIterable<unknown>
   }
 }
 
-async function errorOf(response: Response): Promise<StatusError> {
-  const text = await response.text();
+function errorOf(status: number, text: string): StatusError {
   try {
     const body = JSON.parse(text) as { error?: unknown; code?: unknown };
     const message = typeof body.error === 'string' ? body.error : text;
     const name = typeof body.code === 'string' ? body.code : '';
-    const code = Object.hasOwn(Code, name) ? Code[name as CodeName] : codeOfHttp(response.status);
+    const code = Object.hasOwn(Code, name) ? Code[name as CodeName] : codeOfHttp(status);
     return new StatusError(code, message);
   } catch {
-    return new StatusError(codeOfHttp(response.status), text || `HTTP status ${response.status}`);
+    return new StatusError(codeOfHttp(status), text || `HTTP status ${status}`);
   }
 }
 
@@ -121,16 +140,17 @@ function codeOfHttp(status: number): Code {
 
 function unreachable(thrown: unknown, base: string): StatusError {
   if (thrown instanceof StatusError) return thrown;
-  const error = thrown as { name?: string; cause?: { code?: string } };
+  const error = thrown as { name?: string; cause?: unknown };
   if (error.name === 'TimeoutError') {
     return new StatusError(Code.DEADLINE_EXCEEDED, `${base} did not answer within 30 s`);
   }
-  if (error.name !== 'TypeError') return statusOf(thrown);
-  const why = error.cause?.code ?? String(thrown);
+  // Of fetch it is a TypeError that has the cause; of node:http it is the cause itself.
+  const why = errnoOf(thrown) || errnoOf(error.cause);
+  if (why === '' && error.name !== 'TypeError') return statusOf(thrown);
   return new StatusError(
     Code.UNAVAILABLE,
-    `no Torus answers at ${base} (${why}): start one with 'npm start' or 'torus up', or name ` +
-      'another with --server URL',
+    `no Torus answers at ${base} (${why || String(thrown)}): start one with 'npm start' or ` +
+      "'torus up', or name another with --server URL",
     { cause: thrown },
   );
 }

@@ -9,7 +9,7 @@ import {
   httpStatusOf,
   invalidArgument,
   notFound,
-  type StatusError,
+  StatusError,
   statusOf,
   unavailable,
 } from '../../common/status.ts';
@@ -25,7 +25,11 @@ const IDLE_TIMEOUT_MS = 60_000;
 const MAX_CONNECTIONS = 1_024;
 
 export interface ServeBlobsOptions {
+  /** Default false: DELETE is PERMISSION_DENIED, since who reaches the port is anyone. */
+  readonly allowsRemoval?: boolean;
+  /** Default DEFAULT_MAX_BLOB_BYTES. */
   readonly maxBlobBytes?: number;
+  /** Default IDLE_TIMEOUT_MS. */
   readonly idleTimeoutMs?: number;
 }
 
@@ -34,8 +38,8 @@ export function serveBlobs(store: BlobStore, options: ServeBlobsOptions = {}): S
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
     (request, response) => {
-      route(store, options.maxBlobBytes ?? DEFAULT_MAX_BLOB_BYTES, request, response).catch(
-        (thrown: unknown) => refuse(request, response, statusOf(thrown)),
+      route(store, options, request, response).catch((thrown: unknown) =>
+        refuse(request, response, statusOf(thrown)),
       );
     },
   );
@@ -46,7 +50,7 @@ export function serveBlobs(store: BlobStore, options: ServeBlobsOptions = {}): S
 
 async function route(
   store: BlobStore,
-  maxBlobBytes: number,
+  { maxBlobBytes = DEFAULT_MAX_BLOB_BYTES, allowsRemoval = false }: ServeBlobsOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -61,6 +65,9 @@ async function route(
   } else {
     if (method === 'GET' || method === 'HEAD') return await send(store, sha256, request, response);
     if (method === 'DELETE') {
+      if (!allowsRemoval) {
+        throw new StatusError(Code.PERMISSION_DENIED, 'blobs are not removed over this port');
+      }
       await store.remove(sha256);
       response.writeHead(204).end();
       return;

@@ -1,7 +1,7 @@
 // How blobs travel over HTTP: paths, headers and errors that server and client share.
 //   POST /blobs                 the content as the body -> 201 {sha256, sizeBytes}
 //   GET, HEAD /blobs/SHA256     the content; Range: bytes=N- resumes
-//   DELETE /blobs/SHA256        -> 204
+//   DELETE /blobs/SHA256        -> 204, where the server allows it; else 403
 //   GET /blobs?after=&limit=    -> {blobs: [{sha256, sizeBytes, writtenMs}]}
 // Errors are JSON {error, code} with the code's HTTP status.
 import { z } from 'zod';

@@ -4,13 +4,15 @@ import { get } from 'node:http';
 import { type AddressInfo, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
+import { Code, StatusError } from '../../common/status.ts';
 import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
-import { serveBlobs } from './http-server.ts';
+import { type ServeBlobsOptions, serveBlobs } from './http-server.ts';
 
-async function served(options: { maxBlobBytes?: number } = {}) {
+async function served(options: ServeBlobsOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'torus-blobs-'));
   const directory = await openDirectoryBlobs(folder);
   const server = serveBlobs(directory, options);
@@ -27,9 +29,9 @@ async function served(options: { maxBlobBytes?: number } = {}) {
   return { store, end, port, folder };
 }
 
-blobsContract('http', served);
+blobsContract('http', () => served({ allowsRemoval: true }));
 
-async function start(t: ExecutionContext, options: { maxBlobBytes?: number } = {}) {
+async function start(t: ExecutionContext, options: ServeBlobsOptions = {}) {
   const under = await served(options);
   t.teardown(under.end);
   return under;
@@ -57,6 +59,16 @@ test('the limit of the server is told before the content is read', async (t) => 
     error: 'the content exceeds 10 bytes',
     code: 'RESOURCE_EXHAUSTED',
   });
+});
+
+test('nothing is removed unless the server allows it', async (t) => {
+  const { port, store } = await start(t);
+  const { sha256 } = await store.write(Readable.from([Buffer.from('kept')]), { maxBytes: 10 });
+  const error = await t.throwsAsync(store.remove(sha256), { instanceOf: StatusError });
+  t.is(error?.code, Code.PERMISSION_DENIED);
+  const url = `http://127.0.0.1:${port}/blobs/${sha256}`;
+  t.is((await fetch(url, { method: 'DELETE' })).status, 403);
+  t.deepEqual(await store.stat(sha256), { sha256, sizeBytes: 4 });
 });
 
 test('other paths and methods are refused', async (t) => {
