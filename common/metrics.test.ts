@@ -1,6 +1,13 @@
 import test from 'ava';
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { createMetrics, LabelLimit, OTHER, renderMetrics, snapshot } from './metrics.ts';
+import {
+  collectLoopLag,
+  createMetrics,
+  LabelLimit,
+  OTHER,
+  renderMetrics,
+  snapshot,
+} from './metrics.ts';
 
 test('threads are joined: counters and histograms add up, label sets stay apart', async (t) => {
   const threads = [1, 2].map((node) => {
@@ -41,4 +48,20 @@ test('label sets past the limit are counted as _other, known ones stay', (t) => 
   t.deepEqual(limit.fit(['b', '1']), ['b', '1']);
   t.deepEqual(limit.fit(['c', '1']), [OTHER, OTHER]);
   t.deepEqual(limit.fit(['a', '1']), ['a', '1']);
+});
+
+test("a thread's blocked event loop shows as its lag, once", async (t) => {
+  const metrics = createMetrics();
+  collectLoopLag(metrics, 'serving');
+  const longest = async (): Promise<number> => {
+    const page = await metrics.metrics();
+    return Number(/lag_seconds\{thread="serving",quantile="1"\} (\S+)/.exec(page)?.[1]);
+  };
+  const turns = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
+  await turns();
+  const endMs = performance.now() + 150;
+  while (performance.now() < endMs);
+  await turns();
+  t.true((await longest()) > 0.1);
+  t.true((await longest()) < 0.1, 'counted since the last look only');
 });

@@ -96,6 +96,8 @@ test('metrics tell the lead, the plan and the jobs', async (t) => {
     'torus_leader 1',
     'torus_leader_epoch 1',
     'torus_nodes 1',
+    'torus_ring_nodes 1',
+    'torus_ring_assigned_copies{node="a"} 1',
     'torus_copies_wanted 1',
     'torus_copies_ready 0',
     'torus_jobs{kind="train",state="QUEUED"} 0',

@@ -2,7 +2,7 @@
 import { Gauge } from 'prom-client';
 import type { Catalog } from '../catalog/catalog.ts';
 import { JOB_STATES } from '../catalog/documents.ts';
-import type { Metrics } from '../common/metrics.ts';
+import { LabelLimit, type Metrics, OTHER } from '../common/metrics.ts';
 import type { PlanReport } from './planner.ts';
 
 const JOB_KINDS = ['train', 'import_dataset', 'import_model'] as const;
@@ -30,6 +30,17 @@ export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
     "Sum of the assignment shards' revisions: grows with each change",
   );
   const nodes = gauge('torus_nodes', 'Nodes alive at the last plan');
+  const ring = gauge(
+    'torus_ring_nodes',
+    'Nodes that the ring places models on: not those that drain',
+  );
+  const assigned = new Gauge({
+    name: 'torus_ring_assigned_copies',
+    help: 'Copies that the assignment gives to each node of the ring',
+    labelNames: ['node'],
+    registers,
+  });
+  const limit = new LabelLimit();
   const wanted = gauge('torus_copies_wanted', 'Copies that the assignment asks for');
   const ready = gauge('torus_copies_ready', 'Copies that nodes have ready');
   countJobs(options);
@@ -41,6 +52,11 @@ export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
     planned(report) {
       revision.set(report.revision);
       nodes.set(report.nodes);
+      ring.set(report.copiesByNode.size);
+      assigned.reset();
+      for (const [node, count] of report.copiesByNode) {
+        assigned.inc({ node: limit.admits(node) ? node : OTHER }, count);
+      }
       wanted.set(report.copiesWanted);
       ready.set(report.copiesReady);
     },

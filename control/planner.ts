@@ -14,7 +14,7 @@ import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards } from './assignment.ts';
 import type { PlanOutcome } from './leader-state.ts';
 import { isServing, lostShare, type PlannedModel, plan } from './plan.ts';
-import { ringCache } from './ring.ts';
+import { type Ring, ringCache } from './ring.ts';
 
 /** A plan that takes away more than this share of the copies since their nodes went has to wait. */
 export const MASS_REMOVAL_SHARE = 0.3;
@@ -22,7 +22,10 @@ export const MASS_REMOVAL_SHARE = 0.3;
 /** What the last plan saw and wrote, for metrics. */
 export interface PlanReport {
   readonly revision: number;
+  /** Alive, draining ones too. */
   readonly nodes: number;
+  /** Copies that each node of the ring is given; all nodes of the ring are in it. */
+  readonly copiesByNode: ReadonlyMap<string, number>;
   readonly copiesWanted: number;
   readonly copiesReady: number;
 }
@@ -83,7 +86,7 @@ export class Planner {
     const planned = plan({ models, nodes, copies, previous, ring });
     const entries = [...planned, ...previous.filter(({ model }) => unread.has(model))];
     const outcome = await this.#write(entries, request);
-    if (outcome === 'done') this.#report(entries, nodes, copies);
+    if (outcome === 'done') this.#report(entries, nodes, copies, ring);
     return outcome;
   }
 
@@ -173,10 +176,17 @@ export class Planner {
     entries: readonly AssignmentEntry[],
     nodes: readonly NodeRecord[],
     copies: ReadonlyMap<string, readonly CopyRecord[]>,
+    ring: Ring,
   ): void {
+    const copiesByNode = new Map(ring.nodeIds.map((id) => [id, 0]));
+    for (const id of entries.flatMap(({ nodes: wanted }) => wanted)) {
+      const count = copiesByNode.get(id);
+      if (count !== undefined) copiesByNode.set(id, count + 1);
+    }
     this.#options.onReport({
       revision: assignmentRevision(this.#held.values()),
       nodes: nodes.length,
+      copiesByNode,
       copiesWanted: entries.reduce((sum, { nodes: wanted }) => sum + wanted.length, 0),
       copiesReady: [...copies.values()].flat().filter(({ state }) => state === 'READY').length,
     });

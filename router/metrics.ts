@@ -48,8 +48,8 @@ export function routerMetrics(registry: Metrics, gauges: RouterGauges): RouterMe
   const limit = new LabelLimit();
   return {
     answered(model, isKnown, code) {
-      const label = isKnown && limit.admits(model) ? model : OTHER;
-      requests.inc({ model: label, code: codeName(code) });
+      const name = codeName(code);
+      requests.inc({ model: isKnown && limit.admits(model, name) ? model : OTHER, code: name });
     },
     upstream: (durationMs) => latency.observe(durationMs / 1000),
     resent: () => resends.inc(),

@@ -1,7 +1,7 @@
 // The node's metrics under Triton's names, read from the statistics when /metrics is asked, so that
 // a call pays nothing for them. Labels: model, version, node.
 import { Counter, Gauge, Histogram } from 'prom-client';
-import type { Metrics } from '../common/metrics.ts';
+import { LabelLimit, type Metrics } from '../common/metrics.ts';
 import type { Buckets, StatisticsBook, VersionStatistics } from './statistics.ts';
 
 const LABELS = ['model', 'version', 'node'] as const;
@@ -27,6 +27,7 @@ const COUNTERS: readonly (readonly [name: string, help: string, read: Read])[] =
 const HISTOGRAMS = [
   ['torus_request_duration_seconds', 'Requests that succeeded, end to end', 'requestSeconds'],
   ['torus_queue_duration_seconds', 'Wait of requests in the queue', 'queueSeconds'],
+  ['torus_compute_infer_duration_seconds', 'Runs of the model', 'computeSeconds'],
   ['torus_batch_rows', 'Rows of each run', 'batchRows'],
 ] as const;
 
@@ -50,6 +51,8 @@ export function registerInferenceMetrics(
       },
     });
   }
+  // Several label sets for each version: they have a limit of their own.
+  const limit = new LabelLimit();
   new Counter({
     name: 'nv_inference_request_failure',
     help: 'Requests that failed, by reason',
@@ -58,8 +61,10 @@ export function registerInferenceMetrics(
     collect() {
       this.reset();
       for (const statistics of book.all()) {
-        for (const [reason, count] of Object.entries(statistics.failReasons)) {
-          this.inc({ ...labelsOf(statistics), reason }, count);
+        for (const [why, count] of Object.entries(statistics.failReasons)) {
+          const labels = [statistics.model, statistics.version, why];
+          const [model = '', version = '', reason = ''] = limit.fit(labels);
+          this.inc({ model, version, node, reason }, count);
         }
       }
     },

@@ -55,6 +55,8 @@ test("the metrics page has Triton's names and histograms that sum over nodes", a
     `torus_request_duration_seconds_bucket{le="0.005",${labels}} 2`,
     `torus_request_duration_seconds_bucket{le="+Inf",${labels}} 4`,
     `torus_request_duration_seconds_count{${labels}} 4`,
+    `torus_compute_infer_duration_seconds_bucket{le="0.0025",${labels}} 0`,
+    `torus_compute_infer_duration_seconds_bucket{le="0.005",${labels}} 2`,
     `torus_batch_rows_bucket{le="4",${labels}} 2`,
     `torus_batch_rows_sum{${labels}} 8`,
   ]) {

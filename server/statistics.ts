@@ -70,6 +70,8 @@ export class VersionStatistics implements ModelObserver {
   readonly batches = new Map<number, BatchTally>();
   readonly requestSeconds = new Buckets(DURATION_BUCKETS_S);
   readonly queueSeconds = new Buckets(DURATION_BUCKETS_S);
+  /** Of each run, whatever the requests in it. */
+  readonly computeSeconds = new Buckets(DURATION_BUCKETS_S);
   readonly batchRows = new Buckets(BATCH_BUCKETS);
   /** Rows that were computed, and runs that computed them. */
   inferenceCount = 0;
@@ -91,6 +93,7 @@ export class VersionStatistics implements ModelObserver {
     this.executionCount += 1;
     this.lastInferenceMs = this.#wallMs();
     this.batchRows.observe(rows);
+    this.computeSeconds.observe(timings.computeInferNs / 1e9);
     let batch = this.batches.get(rows);
     if (batch === undefined) {
       batch = { computeInput: tally(), computeInfer: tally(), computeOutput: tally() };

@@ -1,6 +1,7 @@
 import test from 'ava';
+import { VirtualClock } from '../common/clock.ts';
 import { Code, StatusError, unavailable } from '../common/status.ts';
-import { serveObserve } from './observe.ts';
+import { ANSWER_TIMEOUT_MS, serveObserve } from './observe.ts';
 
 const options = {
   host: '127.0.0.1',
@@ -36,6 +37,25 @@ test('a page that fails is an error of that page, not of the process', async (t)
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   t.is(response.status, 500);
   t.is(await response.text(), 'thread is gone\n');
+});
+
+test('a process with a thread that does not answer is neither live nor ready', async (t) => {
+  const clock = new VirtualClock();
+  const asked: (() => void)[] = [];
+  const never = (): Promise<never> => {
+    asked.shift()?.();
+    return new Promise(() => undefined);
+  };
+  const server = await serveObserve({ ...options, clock, metrics: never, waitingFor: never });
+  t.teardown(() => server.stop());
+  for (const path of ['livez', 'readyz', 'metrics']) {
+    const isAsked = new Promise<void>((resolve) => asked.push(resolve));
+    const response = fetch(`http://127.0.0.1:${server.port}/${path}`);
+    await isAsked;
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(ANSWER_TIMEOUT_MS);
+    t.is((await response).status, 503, path);
+  }
 });
 
 test('a port in use is told with the flag', async (t) => {

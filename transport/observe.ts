@@ -1,12 +1,17 @@
-// The listener beside a role's own: /metrics for Prometheus, /livez (the process answers) and
+// The listener beside a role's own: /metrics for Prometheus, /livez (its threads answer) and
 // /readyz (it can do its work; what it waits for is listed).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type Clock, systemClock } from '../common/clock.ts';
 import { statusOf } from '../common/status.ts';
 import { checkListen, listenError } from './listen.ts';
 
 const HEADERS_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 256;
+/** A process whose threads take longer to say how they are is not live: start it anew. */
+export const ANSWER_TIMEOUT_MS = 5_000;
+const LATE = `a thread of this process did not answer within ${ANSWER_TIMEOUT_MS} ms\n`;
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 export interface ObserveOptions {
   readonly host: string;
@@ -14,9 +19,10 @@ export interface ObserveOptions {
   readonly port: number;
   /** Allows plain text off loopback. */
   readonly insecure?: boolean;
+  readonly clock?: Clock;
   /** The page of /metrics, in Prometheus' text format. */
   metrics(): Promise<string>;
-  /** What is not ready yet, by role; empty: ready. */
+  /** What is not ready yet, by role; empty: ready. All threads that serve are asked. */
   waitingFor(): Promise<readonly string[]>;
 }
 
@@ -65,15 +71,23 @@ async function answer(
   };
   if (request.method !== 'GET' && request.method !== 'HEAD') return send(405, 'only GET\n');
   const path = (request.url ?? '/').split('?')[0];
+  const { clock = systemClock } = options;
   if (path === '/metrics') {
-    return send(200, await options.metrics(), 'text/plain; version=0.0.4; charset=utf-8');
+    const page = await inTime(clock, options.metrics());
+    return page === undefined ? send(503, LATE) : send(200, page, METRICS_TYPE);
   }
-  if (path === '/livez') return send(200, 'ok\n');
-  if (path === '/readyz') {
-    const waiting = await options.waitingFor();
-    return waiting.length === 0
-      ? send(200, 'ok\n')
-      : send(503, `waiting for:\n${waiting.join('\n')}\n`);
+  if (path === '/livez' || path === '/readyz') {
+    const waiting = await inTime(clock, options.waitingFor());
+    if (waiting === undefined) return send(503, LATE);
+    if (path === '/livez' || waiting.length === 0) return send(200, 'ok\n');
+    return send(503, `waiting for:\n${waiting.join('\n')}\n`);
   }
   return send(404, 'here are /metrics, /livez and /readyz\n');
+}
+
+/** Undefined: it took longer than ANSWER_TIMEOUT_MS. */
+function inTime<T>(clock: Clock, answer: Promise<T>): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const cancel = clock.after(ANSWER_TIMEOUT_MS, () => late.resolve(undefined));
+  return Promise.race([answer, late.promise]).finally(cancel);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
-import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
+import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
 import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
@@ -49,6 +49,7 @@ class DataPlane implements PlaneFunctions {
   constructor(data: PlaneData) {
     this.#data = data;
     this.#log = createLog({ role: 'data-plane', level: data.settings.logLevel });
+    collectLoopLag(this.#metrics, 'data-plane');
   }
 
   async start(): Promise<PlaneAddresses> {

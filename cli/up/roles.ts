@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { systemClock } from '../../common/clock.ts';
 import type { Log } from '../../common/log.ts';
 import {
+  collectLoopLag,
   collectProcessMetrics,
   createMetrics,
   renderMetrics,
@@ -64,6 +65,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const { catalog, blobs, datasets } = stores;
   const metrics = createMetrics();
   collectProcessMetrics(metrics);
+  collectLoopLag(metrics, 'main');
   const registry = new MemoryRegistry(systemClock);
   closers.add('registry', () => registry.close());
   const shared = { catalog, blobs, datasets, registry, clock: systemClock, dateMs: Date.now };

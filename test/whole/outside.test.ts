@@ -56,13 +56,26 @@ test('metrics are scraped under the known names, every role is live and ready', 
   const { text } = await get('/metrics');
   for (const name of [
     'nv_inference_request_success',
+    'nv_inference_request_failure',
     'nv_inference_count',
     'nv_inference_exec_count',
+    'nv_inference_pending_request_count',
+    'nv_inference_request_duration_us',
     'nv_inference_queue_duration_us',
+    'nv_inference_compute_input_duration_us',
+    'nv_inference_compute_infer_duration_us',
+    'nv_inference_compute_output_duration_us',
+    'torus_request_duration_seconds',
+    'torus_router_requests_total',
+    'torus_ring_nodes',
+    'torus_assignment_revision',
+    'torus_jobs',
     'process_resident_memory_bytes',
     'nodejs_eventloop_lag_seconds',
-    'torus_router_requests_total',
   ]) {
     t.regex(text, new RegExp(`^# TYPE ${name} `, 'm'), name);
+  }
+  for (const thread of ['main', 'data-plane']) {
+    t.regex(text, new RegExp(`^torus_event_loop_lag_seconds\\{thread="${thread}"`, 'm'));
   }
 });
