@@ -38,3 +38,19 @@ test('a thread that ends fails what is under way and what comes', async (t) => {
   await waiting;
   await t.throwsAsync(other.call('never'), { message: 'the thread has ended' });
 });
+
+test('what can not cross is told to its caller, and the port goes on', async (t) => {
+  const { port1, port2 } = new MessageChannel();
+  t.teardown(() => port1.close());
+  servePort(port1, {
+    giveFunction: async () => () => undefined,
+    double: async (value: number) => value * 2,
+  });
+  const other = callOverPort(port2);
+  await t.throwsAsync(other.call('giveFunction'), { message: /could not be cloned/ });
+  await t.throwsAsync(
+    other.call('double', () => undefined),
+    { message: /could not be cloned/ },
+  );
+  t.is(await other.call('double', 2), 4);
+});

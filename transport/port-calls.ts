@@ -1,7 +1,7 @@
 // Calls between threads of one process: a port serves named async functions, the other side calls
 // them. Errors cross with their code; what is sent must survive a structured clone.
 import type { MessagePort, Worker } from 'node:worker_threads';
-import { type Code, codeOf, StatusError, statusOf, unavailable } from '../common/status.ts';
+import { Code, codeOf, StatusError, statusOf, unavailable } from '../common/status.ts';
 
 /** Calls in flight on one port; more are UNAVAILABLE: the other thread hangs. */
 export const MAX_PORT_CALLS = 10_000;
@@ -27,11 +27,20 @@ const isRequest = (message: unknown): message is PortRequest =>
 const isReply = (message: unknown): message is PortReply =>
   typeof message === 'object' && message !== null && 'portReply' in message;
 
-/** Answers calls that come over the port; other messages are left to others. */
+/**
+ * Answers calls that come over the port, begun in the order in which they come; other messages
+ * are left to others. The port keeps its thread alive: unref it where it is not to.
+ */
 export function servePort(port: Port, functions: PortFunctions): void {
   port.on('message', (message: unknown) => {
     if (!isRequest(message)) return;
-    void answer(functions, message).then((reply) => port.postMessage(reply));
+    void answer(functions, message).then((reply) => {
+      try {
+        port.postMessage(reply);
+      } catch (thrown) {
+        port.postMessage(failure(message.portCall, thrown));
+      }
+    });
   });
 }
 
@@ -39,13 +48,19 @@ async function answer(functions: PortFunctions, request: PortRequest): Promise<P
   const portReply = request.portCall;
   try {
     const found = Object.hasOwn(functions, request.method) ? functions[request.method] : undefined;
-    if (found === undefined) throw new StatusError(12, `this thread has no '${request.method}'`);
+    if (found === undefined) {
+      throw new StatusError(Code.UNIMPLEMENTED, `this thread has no '${request.method}'`);
+    }
     const call = found as (...args: readonly unknown[]) => Promise<unknown>;
     return { portReply, result: await call(...request.args) };
   } catch (thrown) {
-    const { code, message } = statusOf(thrown);
-    return { portReply, error: { code, message } };
+    return failure(portReply, thrown);
   }
+}
+
+function failure(portReply: number, thrown: unknown): PortReply {
+  const { code, message } = statusOf(thrown);
+  return { portReply, error: { code, message } };
 }
 
 export interface PortCaller {
@@ -53,14 +68,23 @@ export interface PortCaller {
   call(method: string, ...args: readonly unknown[]): Promise<unknown>;
 }
 
-export function callOverPort(port: Port): PortCaller {
+export interface CallOptions {
+  /** The port keeps its thread alive only while a call waits. Default: as long as it is open. */
+  readonly isBackground?: boolean;
+}
+
+export function callOverPort(port: Port, { isBackground = false }: CallOptions = {}): PortCaller {
   const pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let nextId = 1;
   let isGone = false;
+  const rest = (): void => {
+    if (isBackground && pending.size === 0) port.unref();
+  };
   port.on('message', (message: unknown) => {
     if (!isReply(message)) return;
     const waiting = pending.get(message.portReply);
     pending.delete(message.portReply);
+    rest();
     const { error } = message;
     if (error === undefined) waiting?.resolve(message.result);
     else waiting?.reject(new StatusError(codeOf(error.code), error.message));
@@ -73,6 +97,7 @@ export function callOverPort(port: Port): PortCaller {
   // A port closes; a worker exits.
   (port as MessagePort).on('close', gone);
   (port as Worker).on('exit', gone);
+  rest();
   return {
     call: (method, ...args) =>
       new Promise((resolve, reject) => {
@@ -81,8 +106,9 @@ export function callOverPort(port: Port): PortCaller {
           return reject(unavailable(`${MAX_PORT_CALLS} calls are waiting for the other thread`));
         }
         const id = nextId++;
-        pending.set(id, { resolve, reject });
         port.postMessage({ portCall: id, method, args } satisfies PortRequest);
+        pending.set(id, { resolve, reject });
+        if (isBackground && pending.size === 1) port.ref();
       }),
   };
 }

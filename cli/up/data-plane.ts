@@ -162,7 +162,7 @@ function portOf(port: MessagePort | undefined): MessagePort {
 
 if (parentPort !== null) {
   const plane = new DataPlane(workerData as PlaneData);
-  servePort(parentPort as unknown as MessagePort, {
+  servePort(parentPort, {
     start: () => plane.start(),
     snapshots: plane.snapshots,
     waitingFor: plane.waitingFor,
