@@ -1,0 +1,145 @@
+// The bytes that a connection has to send: frames written one behind the other into blocks, so
+// that all frames of a tick leave in one write. Blocks come from a pool that the connections of a
+// thread share; an idle connection holds none. Large payloads are passed on by reference.
+import { FRAME_HEADER_BYTES } from './constants.ts';
+
+/** A block holds the frames of a busy connection's tick. */
+const BLOCK_BYTES = 32_768;
+/** What is left of a block when less than this is free is not worth keeping. */
+const LEAST_LEFTOVER_BYTES = 2_048;
+/** Blocks kept for the next tick; more are left to the garbage collector. */
+const KEPT_BLOCKS = 64;
+/** A payload from this size on is passed on by reference instead of copied. */
+export const REFERENCE_BYTES = 8_192;
+/** Below this a loop copies faster than TypedArray.set. */
+const LOOP_COPY_BYTES = 64;
+
+/** Free room for frames. A range that was handed out is never written again. */
+export class BlockPool {
+  readonly #free: Uint8Array[] = [];
+
+  take(neededBytes: number): Uint8Array {
+    const block = this.#free.pop();
+    if (block !== undefined && block.length >= neededBytes) return block;
+    if (block !== undefined) this.#free.push(block);
+    return Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, neededBytes));
+  }
+
+  giveBack(rest: Uint8Array): void {
+    if (rest.length >= LEAST_LEFTOVER_BYTES && this.#free.length < KEPT_BLOCKS) {
+      this.#free.push(rest);
+    }
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+export class Output {
+  readonly #pool: BlockPool;
+  #sealed: Uint8Array[] = [];
+  #sealedBytes = 0;
+  #block: Uint8Array = EMPTY;
+  #start = 0;
+  #end = 0;
+
+  constructor(pool: BlockPool) {
+    this.#pool = pool;
+  }
+
+  /** Bytes that wait to be taken. */
+  get sizeBytes(): number {
+    return this.#sealedBytes + this.#end - this.#start;
+  }
+
+  /** All that waits, in order; the ranges stay untouched from here on. */
+  take(): Uint8Array[] {
+    this.#seal();
+    const taken = this.#sealed;
+    this.#sealed = [];
+    this.#sealedBytes = 0;
+    if (this.#end > 0) this.#pool.giveBack(this.#block.subarray(this.#end));
+    this.#block = EMPTY;
+    this.#start = 0;
+    this.#end = 0;
+    return taken;
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    this.take();
+  }
+
+  frameHeader(length: number, type: number, flags: number, streamId: number): void {
+    this.#reserve(FRAME_HEADER_BYTES);
+    const block = this.#block;
+    const at = this.#end;
+    block[at] = length >>> 16;
+    block[at + 1] = length >>> 8;
+    block[at + 2] = length;
+    block[at + 3] = type;
+    block[at + 4] = flags;
+    block[at + 5] = streamId >>> 24;
+    block[at + 6] = streamId >>> 16;
+    block[at + 7] = streamId >>> 8;
+    block[at + 8] = streamId;
+    this.#end = at + FRAME_HEADER_BYTES;
+  }
+
+  uint16(value: number): void {
+    this.#reserve(2);
+    this.#block[this.#end++] = value >>> 8;
+    this.#block[this.#end++] = value;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    this.#block[this.#end++] = value >>> 24;
+    this.#block[this.#end++] = value >>> 16;
+    this.#block[this.#end++] = value >>> 8;
+    this.#block[this.#end++] = value;
+  }
+
+  /** Copies the range; nobody else's memory is kept. */
+  copy(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#reserve(length);
+    if (length <= LOOP_COPY_BYTES) {
+      const block = this.#block;
+      let to = this.#end;
+      for (let from = start; from < end; from++) block[to++] = bytes[from] ?? 0;
+    } else {
+      this.#block.set(
+        start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+        this.#end,
+      );
+    }
+    this.#end += length;
+  }
+
+  /** A payload: copied when small; when large, kept by reference until the socket has sent it. */
+  payload(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start < REFERENCE_BYTES) {
+      this.copy(bytes, start, end);
+      return;
+    }
+    this.#seal();
+    this.#sealed.push(bytes.subarray(start, end));
+    this.#sealedBytes += end - start;
+  }
+
+  #reserve(neededBytes: number): void {
+    if (this.#block.length - this.#end >= neededBytes) return;
+    this.#seal();
+    if (this.#end > 0) this.#pool.giveBack(this.#block.subarray(this.#end));
+    this.#block = this.#pool.take(neededBytes);
+    this.#start = 0;
+    this.#end = 0;
+  }
+
+  #seal(): void {
+    if (this.#end === this.#start) return;
+    this.#sealed.push(this.#block.subarray(this.#start, this.#end));
+    this.#sealedBytes += this.#end - this.#start;
+    this.#start = this.#end;
+  }
+}
