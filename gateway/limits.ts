@@ -40,4 +40,4 @@ export const MAX_EVENT_STREAMS = 256;
 /** A comment is sent this often on a silent event stream, so that proxies keep it open. */
 export const EVENT_HEARTBEAT_MS = 15_000;
 /** Time that requests have to end after stop() was called; then they are cut. */
-export const DEFAULT_DRAIN_TIMEOUT_MS = 10_000;
+export const DEFAULT_DRAIN_TIMEOUT_MS = 5_000;

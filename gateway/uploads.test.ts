@@ -134,6 +134,12 @@ test('an upload above the limit is 413 with the limit, told or found out', async
   const found = await post(`${gateway.url}/api/v1/blobs`, generated(2 * MIB));
   t.is(found.status, 413);
   t.is(found.json.code, 'RESOURCE_EXHAUSTED');
+  t.regex(String(found.json.error), /limit of 1 MiB \(1048576 bytes\)/);
+  const body = new FormData();
+  body.append('model.onnx', new Blob([Buffer.alloc(2 * MIB)]), 'model.onnx');
+  const form = await gateway.send('/api/v1/models/m/versions', { method: 'POST', body });
+  t.is(form.status, 413);
+  t.regex(String(form.json.error), /file "model.onnx" is larger than the limit of 1 MiB/);
   await until(async () => (await incoming()) === 0);
   t.deepEqual(await blobs.list('', 10), []);
 });

@@ -19,7 +19,10 @@ test('health: yes is 200, no is 400', async (t) => {
 test('a model is described in the names of the protocol, exact, with empty fields', async (t) => {
   const gateway = await startedGateway({ inference: doubler() });
   t.teardown(gateway.stop);
-  t.like((await gateway.get('/v2')).json, { name: 'torus', extensions: ['binary_tensor_data'] });
+  t.like((await gateway.get('/v2')).json, {
+    name: 'torus',
+    extensions: ['binary_tensor_data', 'statistics'],
+  });
   const metadata = await gateway.get(`/v2/models/${DOUBLER}`);
   t.true(metadata.text.includes('"shape":[-1,9007199254740993]'));
   t.like(metadata.json, { versions: ['1'], platform: 'test' });

@@ -51,7 +51,12 @@ function serverRoutes(app: FastifyInstance, rpc: Rpc): void {
       },
     });
   };
-  get('/v2', 'ServerMetadata', 'Name, version and extensions of the server', sendJson);
+  get('/v2', 'ServerMetadata', 'Name, version and extensions of the server', (reply, json) => {
+    const { extensions = [], ...rest } = json as { extensions?: readonly string[] };
+    // Binary tensors beside JSON are the gateway's own affair: gRPC has them anyway.
+    const all = [...new Set([...extensions, 'binary_tensor_data'])].toSorted();
+    return sendJson(reply, { ...rest, extensions: all });
+  });
   get('/v2/health/live', 'ServerLive', '200 when the cluster answers', flagAnswer('live'));
   get('/v2/health/ready', 'ServerReady', '200 when all models are ready', flagAnswer('ready'));
 }

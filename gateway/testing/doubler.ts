@@ -82,7 +82,7 @@ function descriptions(): readonly Method[] {
       `${SERVICE}/ServerMetadata`,
       codecOf(ServerMetadataRequest),
       codecOf(ServerMetadataResponse),
-      () => ({ name: 'torus', version: '1', extensions: ['binary_tensor_data'] }),
+      () => ({ name: 'torus', version: '1', extensions: ['statistics'] }),
     ),
     unary(
       `${SERVICE}/ModelMetadata`,
