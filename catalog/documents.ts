@@ -115,6 +115,14 @@ export const ALGORITHMS = ['linear', 'mlp', 'cnn'] as const;
 export const TASKS = ['classification', 'regression'] as const;
 export const DATA_FORMATS = ['csv', 'json', 'jsonl', 'parquet'] as const;
 
+/** What a training job may ask for; past it: INVALID_ARGUMENT. */
+export const MAX_EPOCHS = 100_000;
+export const MAX_TRAINING_BATCH_ROWS = 65_536;
+export const MAX_HIDDEN_LAYERS = 16;
+export const MAX_LAYER_UNITS = 65_536;
+export const MIN_HELD_OUT_RATIO = 0.01;
+export const MAX_HELD_OUT_RATIO = 0.9;
+
 export const trainSpec = z.object({
   kind: z.literal('train'),
   dataset: name,
@@ -128,12 +136,12 @@ export const trainSpec = z.object({
   task: z.enum(TASKS).optional(),
   /** The model to publish a version of. */
   model: name,
-  epochs: z.number().int().min(1).max(100_000),
-  batchSize: z.number().int().min(1).max(65_536),
+  epochs: z.number().int().min(1).max(MAX_EPOCHS),
+  batchSize: z.number().int().min(1).max(MAX_TRAINING_BATCH_ROWS),
   learningRate: z.number().positive(),
-  hiddenUnits: z.array(z.number().int().min(1).max(65_536)).max(16),
+  hiddenUnits: z.array(z.number().int().min(1).max(MAX_LAYER_UNITS)).max(MAX_HIDDEN_LAYERS),
   /** Share of rows kept from training, to evaluate on. */
-  heldOutRatio: z.number().min(0.01).max(0.9),
+  heldOutRatio: z.number().min(MIN_HELD_OUT_RATIO).max(MAX_HELD_OUT_RATIO),
   seed: z.number().int(),
   /** Height, width, channels of an image in the feature columns, row major; for cnn. */
   imageShape: z.array(z.number().int().min(1)).length(3).optional(),

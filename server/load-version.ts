@@ -5,7 +5,7 @@ import { isAbsolute, join, relative, sep } from 'node:path';
 import type { Clock } from '../common/clock.ts';
 import { Code, invalidArgument, StatusError } from '../common/status.ts';
 import { batchingOf } from '../model/config/batching.ts';
-import { completeConfig } from '../model/config/derive.ts';
+import { completeConfig, DEFAULT_MODEL_FILENAME } from '../model/config/derive.ts';
 import { parseConfig } from '../model/config/pbtxt.ts';
 import { isInnerPath } from '../model/manifest.ts';
 import { readOnnx } from '../model/onnx/reader.ts';
@@ -56,7 +56,10 @@ export async function loadVersion(
 ): Promise<ServedVersion> {
   const { model, version } = files;
   const stated = files.configPbtxt === '' ? undefined : parseConfig(files.configPbtxt);
-  const modelPath = await insidePath(files.folder, stated?.defaultModelFilename || 'model.onnx');
+  const modelPath = await insidePath(
+    files.folder,
+    stated?.defaultModelFilename || DEFAULT_MODEL_FILENAME,
+  );
   const signature = await inspect(files, modelPath);
   const config = completeConfig(stated, signature, model);
   const statistics = options.book.of(model, version);

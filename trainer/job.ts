@@ -12,6 +12,7 @@ import type { JobContext } from '../catalog/job-run.ts';
 import type { JobResult } from '../catalog/jobs.ts';
 import { publishVersion, reserveVersion } from '../catalog/publish.ts';
 import type { Clock } from '../common/clock.ts';
+import { DEFAULT_MODEL_FILENAME, PLATFORM } from '../model/config/derive.ts';
 import { encodeManifest, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES } from '../model/manifest.ts';
 import type { BlobStore } from '../stores/blobs/blobs.ts';
 import type { DatasetStore } from '../stores/datasets/datasets.ts';
@@ -21,8 +22,6 @@ import { resolveData, type TrainingData } from './request.ts';
 import type { BackendName } from './tfjs/backend.ts';
 import { runTrainingProcess } from './training-process.ts';
 
-export const PLATFORM = 'onnxruntime_onnx';
-export const MODEL_FILE = 'model.onnx';
 /** Which rows were held out, so that anybody can evaluate the version on them: see HeldOut. */
 export const HELD_OUT_FILE = 'held-out.json';
 /** Row numbers in that file, at most: the first ones. */
@@ -65,7 +64,7 @@ export function createTrainHandler(options: TrainHandlerOptions): JobHandler<Tra
     await mkdir(options.directory, { recursive: true });
     const work = await mkdtemp(join(options.directory, WORK_PREFIX));
     try {
-      const modelPath = join(work, MODEL_FILE);
+      const modelPath = join(work, DEFAULT_MODEL_FILENAME);
       const result = await train(options, job.spec, data, context, modelPath);
       context.signal.throwIfAborted();
       context.progress(0.95, 'publishing', result.metrics);
@@ -143,7 +142,7 @@ async function store(
   const onnx = await blobs.write(createReadStream(modelPath), { maxBytes });
   const heldOut = await blobs.write(oneChunk(encodeHeldOut(data, result)), { maxBytes });
   const files = [
-    { path: MODEL_FILE, ...onnx },
+    { path: DEFAULT_MODEL_FILENAME, ...onnx },
     { path: HELD_OUT_FILE, ...heldOut },
   ];
   const reservation = { model, wanted: 0, claim: context.claim };

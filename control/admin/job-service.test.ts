@@ -71,7 +71,7 @@ test('a training job that can not work is refused, saying what would be right', 
   t.regex(await refused({ dataSet: 'datasets/x' }), /^NOT_FOUND: data set 'x'/);
   t.regex(await refused({ dataSet: 'x' }), /^INVALID_ARGUMENT/);
   t.regex(await refused({ modelId: '../m' }), /^INVALID_ARGUMENT: model name/);
-  t.regex(await refused({ targetColumn: 'z' }), /^INVALID_ARGUMENT: "z" .* a, b, c, d, label/);
+  t.regex(await refused({ targetColumn: 'z' }), /^INVALID_ARGUMENT: target_column 'z' .*: a, b, c/);
   t.regex(await refused({ featureColumns: ['a', 'label'] }), /^INVALID_ARGUMENT: target_column/);
   t.regex(await refused({ heldOutRatio: 1 }), /^INVALID_ARGUMENT: held_out_ratio/);
   t.regex(await refused({ seed: -1n }), /^INVALID_ARGUMENT: seed/);

@@ -1,7 +1,17 @@
 // What a training job is asked for, read from the admin API's message: checked as far as it can be
 // before the job runs, with the algorithm's defaults filled in, so that the job's document says all
 // that it will do.
-import type { DatasetDoc, TrainSpec } from '../../catalog/documents.ts';
+import {
+  type DatasetDoc,
+  MAX_EPOCHS,
+  MAX_HELD_OUT_RATIO,
+  MAX_HIDDEN_LAYERS,
+  MAX_LAYER_UNITS,
+  MAX_TRAINING_BATCH_ROWS,
+  MIN_HELD_OUT_RATIO,
+  type TrainSpec,
+} from '../../catalog/documents.ts';
+import { trainingColumns } from '../../catalog/training-columns.ts';
 import { checkName } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import type { TrainingSpec } from '../../proto/gen/torus/v1/job.ts';
@@ -10,8 +20,8 @@ import { datasetMaybeVersionOf } from './resource-names.ts';
 
 const MAX_SEED = 2 ** 31;
 const DEFAULT_HELD_OUT_RATIO = 0.2;
-const MIN_HELD_OUT_RATIO = 0.01;
-const MAX_HELD_OUT_RATIO = 0.9;
+/** Longest side of an image, or its channels. */
+const MAX_IMAGE_SIZE = 65_536;
 
 type Defaults = Pick<TrainSpec, 'epochs' | 'batchSize' | 'learningRate' | 'hiddenUnits'>;
 
@@ -70,7 +80,8 @@ export function trainSpecOf(
     seed: seedOf(message.seed, randomSeed),
     promotes: message.promote,
   };
-  checkColumns(spec, dataset);
+  // Without a schema there is nothing to check yet; the trainer checks the version that it reads.
+  if (dataset.columns.length > 0) trainingColumns(dataset.columns, spec);
   return spec;
 }
 
@@ -86,18 +97,24 @@ function hyperparametersOf(
     throw invalidArgument(`learning_rate ${learningRate} must be a positive number`);
   }
   const hiddenUnits = given?.hiddenUnits.length ? given.hiddenUnits : defaults.hiddenUnits;
-  if (hiddenUnits.length > 16) throw invalidArgument('hidden_units has more than 16 layers');
-  for (const units of hiddenUnits) within('hidden_units', units, 1, 65_536);
+  if (hiddenUnits.length > MAX_HIDDEN_LAYERS) {
+    throw invalidArgument(`hidden_units has more than ${MAX_HIDDEN_LAYERS} layers`);
+  }
+  for (const units of hiddenUnits) within('hidden_units', units, MAX_LAYER_UNITS);
   const imageShape = given?.imageShape ?? [];
   if (algorithm === 'cnn' && imageShape.length !== 3) {
     throw invalidArgument('image_shape must be height, width and channels for a CNN');
   }
-  for (const size of imageShape) within('image_shape', size, 1, 65_536);
+  for (const size of imageShape) within('image_shape', size, MAX_IMAGE_SIZE);
   const [height, width, channels] = imageShape;
   const hasImage = height !== undefined && width !== undefined && channels !== undefined;
   return {
-    epochs: within('epochs', orDefault(given?.epochs, defaults.epochs), 1, 100_000),
-    batchSize: within('batch_size', orDefault(given?.batchSize, defaults.batchSize), 1, 65_536),
+    epochs: within('epochs', orDefault(given?.epochs, defaults.epochs), MAX_EPOCHS),
+    batchSize: within(
+      'batch_size',
+      orDefault(given?.batchSize, defaults.batchSize),
+      MAX_TRAINING_BATCH_ROWS,
+    ),
     learningRate,
     hiddenUnits,
     ...(hasImage ? { imageShape: [height, width, channels] } : {}),
@@ -109,9 +126,9 @@ function orDefault(value: number | undefined, otherwise: number): number {
   return value === undefined || value === 0 ? otherwise : value;
 }
 
-function within(field: string, value: number, min: number, max: number): number {
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw invalidArgument(`${field} ${value} must be a whole number from ${min} to ${max}`);
+function within(field: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw invalidArgument(`${field} ${value} must be a whole number from 1 to ${max}`);
 }
 
 function heldOutRatioOf(ratio: number): number {
@@ -125,27 +142,4 @@ function seedOf(seed: bigint | undefined, random: number): number {
   if (seed === undefined) return random;
   if (seed >= 0n && seed < BigInt(MAX_SEED)) return Number(seed);
   throw invalidArgument(`seed ${seed} must be 0 to ${MAX_SEED - 1}`);
-}
-
-/** What can be told before the job runs; the trainer checks against the version it reads. */
-function checkColumns(spec: TrainSpec, { name, columns }: DatasetDoc): void {
-  if (columns.length === 0) return;
-  const names = columns.map((column) => column.name);
-  const shown = `${names.slice(0, 20).join(', ')}${names.length > 20 ? ', ...' : ''}`;
-  for (const wanted of [spec.target, ...spec.features]) {
-    if (names.includes(wanted)) continue;
-    const text = JSON.stringify(wanted.slice(0, 100));
-    throw invalidArgument(`${text} is no column of data set '${name}', which has: ${shown}`);
-  }
-  if (spec.features.includes(spec.target)) {
-    throw invalidArgument(`target_column '${spec.target}' can't be one of feature_columns too`);
-  }
-  if (spec.imageShape === undefined) return;
-  const features = spec.features.length || columns.length - 1;
-  const pixels = spec.imageShape.reduce((product, size) => product * size, 1);
-  if (pixels === features) return;
-  throw invalidArgument(
-    `image_shape ${spec.imageShape.join(' x ')} has ${pixels} values, but there are ` +
-      `${features} feature columns`,
-  );
 }
