@@ -79,6 +79,8 @@ async function take(message: ToTraining): Promise<void> {
   }
 }
 
+// Whoever stops the whole of Torus may send this to all of its processes: the trainer says when.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
 process.on('disconnect', () => process.exit(1));
 process.on('message', (message: ToTraining) => {
   take(message).catch(async (error: unknown) => {

@@ -75,6 +75,8 @@ class TrainingRun {
       execArgv: [`--max-old-space-size=${this.#heapLimitMb}`],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: childEnvironment(),
+      // A Ctrl-C goes to the whole process group of a terminal; when this one stops is ours to say.
+      detached: true,
     });
     this.#exited = new Promise((resolve) => {
       const over = (why: () => void) => {

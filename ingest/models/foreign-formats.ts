@@ -70,7 +70,7 @@ export const FOREIGN_FORMATS: readonly ForeignFormat[] = [
     matches: ({ head }) => /^tree\r?\nversion=/.test(text(head, 32)),
   },
   {
-    title: 'a Python pickle, such as a scikit-learn model,',
+    title: 'a Python pickle, such as a scikit-learn model',
     advice:
       "convert it with skl2onnx.to_onnx(model, X[:1], options={id(model): {'zipmap': False}}); a " +
       'pickle is never opened here, because that runs the code inside',

@@ -23,6 +23,9 @@ async function answer(request: ChildRequest): Promise<ChildAnswer> {
   }
 }
 
+// Whoever stops the whole of Torus may send this to all of its processes: the parent says when.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
+process.on('disconnect', () => process.exit(1));
 process.once('message', (request: ChildRequest) => {
   void answer(request).then((found) => process.send?.(found));
 });

@@ -42,6 +42,8 @@ export async function verifyModel(options: VerifyOptions): Promise<Inspection> {
     execArgv: ['--no-warnings'],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    // A Ctrl-C goes to the whole process group of a terminal; when this one stops is ours to say.
+    detached: true,
   });
   try {
     const request: ChildRequest = { model, modelPath, configPbtxt, maxMemoryBytes };
