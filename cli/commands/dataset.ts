@@ -147,7 +147,7 @@ async function rejectedRows(
   base: string,
   versions: readonly DataSetVersion[],
 ): Promise<readonly RejectedRow[]> {
-  const newest = versions.at(-1);
+  const newest = versions.at(0);
   if (newest === undefined) return [];
   const path = `${base}/versions/${newest.version}/rejected?page_size=1000`;
   const answer = (await context.client.call('GET', path)) as { rejectedRows?: unknown[] };

@@ -117,7 +117,7 @@ async function showModel(context: CommandContext, name: string): Promise<void> {
     version.source,
     version.reason,
   ]);
-  const newest = versions.at(-1);
+  const newest = versions.at(0);
   const tensors = (newest === undefined ? [] : [...newest.inputs, ...newest.outputs]).map(
     (spec, at) => [
       at < (newest?.inputs.length ?? 0) ? 'input' : 'output',

@@ -186,6 +186,11 @@ test('bad rows are counted and kept with reasons; too many fail the import', asy
   const shown = await cli(t.context, 'dataset', 'show', 'few', '--rejected');
   t.regex(shown.stdout, /1 +SEALED +302 +300 +2/);
   t.regex(shown.stdout, /row 301: .*\n.*row 302: .*/s);
+  const clean = await write(t.context, 'clean.csv', head + good);
+  t.is((await cli(t.context, 'dataset', 'add', 'few', clean)).code, 0);
+  const newest = await cli(t.context, 'dataset', 'show', 'few', '--rejected');
+  t.regex(newest.stdout, /2 +SEALED +300 +300 +0/);
+  t.notRegex(newest.stdout, /row 301/);
   const many = await write(t.context, 'many.csv', `${head}${good}${'1,2\n'.repeat(30)}`);
   const failed = await cli(t.context, 'dataset', 'add', 'many', many);
   t.is(failed.code, 1);
