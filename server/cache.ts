@@ -1,7 +1,7 @@
 // The node's disk cache of model versions, one folder per manifest hash. What is in it was verified
 // file by file: a folder gets its name only when it is whole, so a crash leaves nothing half-made.
 import { createHash, randomUUID } from 'node:crypto';
-import type { Stats } from 'node:fs';
+import { createReadStream, type Stats } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isSha256 } from '../common/names.ts';
@@ -13,8 +13,9 @@ import {
   type ManifestFile,
 } from '../model/manifest.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
+import { verified } from '../stores/blobs/verified.ts';
 import { diskError } from '../stores/disk-error.ts';
-import { isWhole, syncFolder, verified, writeDurably } from './verified-files.ts';
+import { syncFolder, writeDurably } from '../stores/durable-files.ts';
 
 /** Above it, versions that are not in use go, the longest unused first. */
 export const DEFAULT_CACHE_BYTES = 64 * 1024 ** 3;
@@ -170,14 +171,22 @@ export class VersionCache {
 
   async #readManifest(name: string): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    const source = verified(this.#blobs.read(name), `manifest ${name}`, name, MAX_MANIFEST_BYTES);
+    const source = verified(this.#blobs.read(name), {
+      sha256: name,
+      what: 'the manifest',
+      maxBytes: MAX_MANIFEST_BYTES,
+    });
     for await (const part of source) parts.push(part);
     return Buffer.concat(parts);
   }
 
   async #fetchFile({ path, sha256, sizeBytes }: ManifestFile, target: string): Promise<void> {
     await mkdir(dirname(target), { recursive: true });
-    const source = verified(this.#blobs.read(sha256), `file '${path}'`, sha256, sizeBytes);
+    const source = verified(this.#blobs.read(sha256), {
+      sha256,
+      what: `file '${path}'`,
+      maxBytes: sizeBytes,
+    });
     const written = await writeDurably(target, source);
     if (written === sizeBytes) return;
     throw new StatusError(
@@ -231,6 +240,23 @@ export class VersionCache {
     } catch {
       await removeFolder(folder);
     }
+  }
+}
+
+/** Whether the files on disk are those of the manifest, byte for byte. */
+async function isWhole(folder: string, files: readonly ManifestFile[]): Promise<boolean> {
+  try {
+    for (const { path, sha256, sizeBytes } of files) {
+      const source = createReadStream(join(folder, path));
+      let size = 0;
+      for await (const part of verified(source, { sha256, maxBytes: sizeBytes })) {
+        size += part.length;
+      }
+      if (size !== sizeBytes) return false;
+    }
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 // Who says what a node is to hold, and where the files come from: a cluster's registry and blob
 // store, or a model repository on this disk.
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
@@ -8,6 +8,7 @@ import { Code, StatusError } from '../common/status.ts';
 import type { NodeRecord, Registry } from '../registry/registry.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { diskError, errnoOf } from '../stores/disk-error.ts';
+import { replaceDurably } from '../stores/durable-files.ts';
 import { VersionCache } from './cache.ts';
 import type { Copies, FetchCopy } from './copies.ts';
 import { type AssignmentFile, RegistrySource } from './registry-source.ts';
@@ -136,9 +137,6 @@ function assignmentFile(dataDir: string): AssignmentFile {
         throw diskError(cause, 'read the last assignment', path);
       }
     },
-    async write(text) {
-      await writeFile(`${path}.new`, text);
-      await rename(`${path}.new`, path);
-    },
+    write: (text) => replaceDurably(path, text),
   };
 }

@@ -29,7 +29,9 @@ export async function materialise(
     try {
       await mkdir(dirname(target), { recursive: true });
       const file = createWriteStream(target, { flags: 'wx' });
-      await pipeline(verified(blobs, sha256), file, { signal });
+      await pipeline(verified(blobs.read(sha256), { sha256, what: `file '${path}'` }), file, {
+        signal,
+      });
     } catch (thrown) {
       signal.throwIfAborted();
       throw diskError(thrown, `write '${path}' of a model`, dir);

@@ -2,10 +2,11 @@
 // process did not survive. Named by hash, replaced by rename, synced before the load begins. A
 // folder belongs to one node.
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Code, StatusError } from '../../common/status.ts';
+import { replaceDurably } from '../../stores/durable-files.ts';
 import { armed, foundAtStart, type Marker, quarantineReason } from './deaths.ts';
 
 const markerSchema = z.object({
@@ -62,21 +63,7 @@ export class Quarantine {
 
   async #write(marker: Marker): Promise<void> {
     const name = nameOf(marker.model, marker.version);
-    const path = join(this.#folder, name);
-    const file = await open(`${path}.new`, 'w');
-    try {
-      await file.writeFile(JSON.stringify(marker));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.new`, path);
-    const folder = await open(this.#folder, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await replaceDurably(join(this.#folder, name), JSON.stringify(marker));
     this.#markers.set(name, marker);
   }
 }

@@ -42,7 +42,7 @@ const contents: Record<string, Body> = {
     t.deepEqual(info, { sha256: sha256Of(bytes), sizeBytes: 300_000 });
     t.deepEqual(await store.stat(info.sha256), info);
     t.deepEqual(await get(store.read(info.sha256)), bytes);
-    t.deepEqual(await get(verified(store, info.sha256)), bytes);
+    t.deepEqual(await get(verified(store.read(info.sha256), info)), bytes);
   },
   'nothing is a blob too': async (t, store) => {
     t.is(await put(store, ''), EMPTY);

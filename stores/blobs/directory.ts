@@ -8,6 +8,7 @@ import { abortable } from '../../common/abortable.ts';
 import { isSha256 } from '../../common/names.ts';
 import { type StatusError, unavailable } from '../../common/status.ts';
 import { diskError, errnoOf } from '../disk-error.ts';
+import { syncFolder } from '../durable-files.ts';
 import type {
   BlobInfo,
   BlobListing,
@@ -198,16 +199,6 @@ async function* hashesIn(top: string, after: string): AsyncGenerator<string> {
 async function namesIn(folder: string): Promise<string[]> {
   const names = await ifThere(readdir(folder), 'list the blobs', folder);
   return names?.sort() ?? [];
-}
-
-/** Names are durable only when their folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 async function onDisk<Result>(

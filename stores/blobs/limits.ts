@@ -14,7 +14,7 @@ export function blobTooLarge(maxBytes: number): StatusError {
 export function hashMismatch(expected: string, found: string): StatusError {
   return new StatusError(
     Code.DATA_LOSS,
-    `the content has the SHA-256 ${found}, expected was ${expected}: it was damaged on its way`,
+    `the content has SHA-256 ${found}, expected was ${expected}: it was damaged on its way`,
   );
 }
 
