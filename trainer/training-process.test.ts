@@ -199,3 +199,16 @@ test.serial('without its parent the process ends', async (t) => {
   child.disconnect();
   t.deepEqual(await once(child, 'exit'), [1, null]);
 });
+
+test.serial('signals that a terminal sends to all do not end the process', async (t) => {
+  const child = fork(new URL('child.ts', import.meta.url), { serialization: 'advanced' });
+  t.teardown(() => child.kill('SIGKILL'));
+  const { spec, features, target, modelPath } = optionsFor(digits(), {}).request;
+  child.send({ kind: 'start', request: { spec, features, target, modelPath } });
+  const [batch] = batchesOf(digits());
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGINT'] as const) {
+    child.send({ kind: 'rows', batch });
+    t.deepEqual(await once(child, 'message'), [{ kind: 'next' }, undefined]);
+    child.kill(name);
+  }
+});

@@ -35,8 +35,6 @@ export interface TorusProcess {
 export interface StartOptions {
   readonly data: string;
   readonly flags?: readonly string[];
-  /** In a process group of its own, as a shell starts what is typed. */
-  readonly hasOwnGroup?: boolean;
 }
 
 export interface Exit {
@@ -71,7 +69,6 @@ export async function startTorus(options: StartOptions): Promise<TorusProcess> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environment(),
-    detached: options.hasOwnGroup ?? false,
   });
   const output = new Output(child);
   await output.sees(/^torus ready .*\n/m, START_TIMEOUT_MS);

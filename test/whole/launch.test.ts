@@ -5,13 +5,11 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { dataFolder, startTorus, torus } from '../support/torus-process.ts';
+import { dataFolder, startTorus } from '../support/torus-process.ts';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-const DIGITS = path('test/testdata/digits/digits.csv');
 const LAUNCHER = path('cli/torus.cjs');
 
 interface Run {
@@ -61,32 +59,4 @@ test('a Ctrl-C that comes twice, from the terminal and from npm, still drains', 
   process.kill(server.pid, 'SIGINT');
   t.is(await server.end('SIGINT'), 0, server.stderr());
   t.regex(server.stderr(), /^torus: stopping; .*\n$/);
-});
-
-test('a Ctrl-C while a job trains does not fail it: the next start goes on', async (t) => {
-  const data = await dataFolder(t);
-  const first = await startTorus({ data, hasOwnGroup: true });
-  t.teardown(async () => void (await first.end('SIGKILL')));
-  const at = ['--server', `http://${first.http}`];
-  t.is((await torus(['dataset', 'add', 'digits', DIGITS, ...at])).code, 0);
-  const flags = ['--dataset', 'digits', '--target', 'target', '--model', 'digits'];
-  const started = await torus([
-    'train',
-    ...flags,
-    '--epochs',
-    '10000',
-    '--detach',
-    '--json',
-    ...at,
-  ]);
-  const { name } = JSON.parse(started.stdout) as { name: string };
-  const job = async (http: string): Promise<{ state: string; progress?: { step?: string } }> =>
-    (await (await fetch(`http://${http}/api/v1/${name}`)).json()) as { state: string };
-  while (!/^epoch/.test((await job(first.http)).progress?.step ?? '')) await setTimeout(20);
-  process.kill(-first.pid, 'SIGINT');
-  t.is(await first.end('SIGINT'), 0, first.stderr());
-
-  const second = await startTorus({ data });
-  t.teardown(async () => void (await second.end('SIGKILL')));
-  t.regex((await job(second.http)).state, /QUEUED|RUNNING/);
 });
