@@ -226,7 +226,7 @@ test('training that cannot work fails as a job with its reason', async (t) => {
   const args = ['--dataset', 'two-rows', '--target', 'none', '--model', 'm', '--epochs', '1'];
   const missing = await cli(t.context, 'train', ...args);
   t.not(missing.code, 0);
-  t.regex(missing.stderr, /"none" is no column/);
+  t.regex(missing.stderr, /'none' is no column/);
   const listed = await cli(t.context, 'jobs', 'list');
   t.regex(listed.stdout, /failed/);
 });
