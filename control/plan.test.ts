@@ -77,19 +77,23 @@ test('the serving version gets the weight, others are reachable by number', (t) 
 
 test('an unloaded model is known but placed nowhere, without weight', (t) => {
   const models = [model({ servingVersion: 1, loadedVersions: [] }, version(1))];
-  t.deepEqual(brief(run({ models })), [[1, '', 0]]);
+  const entries = run({ models });
+  t.deepEqual(brief(entries), [[1, '', 0]]);
+  t.is(entries[0]?.reason, 'unloaded');
 });
 
 test('a loaded model without any node is known and keeps its weight', (t) => {
   const models = [model({ servingVersion: 1, loadedVersions: [1] }, version(1))];
-  t.deepEqual(brief(run({ models, nodes: [] })), [[1, '', 1]]);
+  const entries = run({ models, nodes: [] });
+  t.deepEqual(brief(entries), [[1, '', 1]]);
+  t.is(entries[0]?.reason, '');
 });
 
 test('a version in quarantine is placed nowhere', (t) => {
-  const bad = version(1, { state: 'QUARANTINED' });
-  t.deepEqual(brief(run({ models: [model({ servingVersion: 1, loadedVersions: [1] }, bad)] })), [
-    [1, '', 0],
-  ]);
+  const bad = version(1, { state: 'QUARANTINED', reason: 'it kills' });
+  const entries = run({ models: [model({ servingVersion: 1, loadedVersions: [1] }, bad)] });
+  t.deepEqual(brief(entries), [[1, '', 0]]);
+  t.is(entries[0]?.reason, 'it kills');
 });
 
 test("a dead node's model goes to its next candidate, a draining one gives its own away", (t) => {

@@ -5,7 +5,12 @@
 //     one that served stays and serves, for ever if the new one can't be loaded;
 //   - a copy that moves between live nodes stays on the old one until the new one is ready.
 import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
-import type { AssignmentEntry, CopyRecord, NodeRecord } from '../registry/registry.ts';
+import {
+  type AssignmentEntry,
+  type CopyRecord,
+  type NodeRecord,
+  UNLOADED,
+} from '../registry/registry.ts';
 import { type Demand, place } from './placement.ts';
 import type { Ring } from './ring.ts';
 
@@ -40,6 +45,8 @@ interface Wanted {
   readonly isServing: boolean;
   /** Copies: 0 is known, placed nowhere. */
   readonly copies: number;
+  /** Why nowhere; '' else. */
+  readonly reason: string;
 }
 
 /** The assignment's entries, ordered by model and version. */
@@ -61,6 +68,7 @@ export function plan(input: PlanInput): readonly AssignmentEntry[] {
       manifestSha256: one.version.manifestSha256,
       nodes: withLeaving(targets, previous.get(key), ready.get(key)),
       weight: one.isServing ? 1 : 0,
+      reason: one.reason,
       isIdempotent: one.model.policy.isIdempotent,
     };
   });
@@ -109,7 +117,7 @@ function wantedOf(
     const number = version.version;
     const isLoaded = model.loadedVersions.includes(number);
     const isServing = model.servingVersion === number;
-    if (version === old) return [{ version, model, isServing: true, copies }];
+    if (version === old) return [{ version, model, isServing: true, copies, reason: '' }];
     if (!isLoaded && !isServing) return [];
     const isPlaced = isLoaded && version.state === 'READY';
     return [
@@ -118,9 +126,15 @@ function wantedOf(
         model,
         isServing: isServing && isPlaced && !isHandingOver,
         copies: isPlaced ? copies : 0,
+        reason: isPlaced ? '' : version.state === 'READY' ? UNLOADED : reasonOf(version),
       },
     ];
   });
+}
+
+/** Never '': that would say that it is wanted. */
+function reasonOf({ state, reason }: VersionDoc): string {
+  return reason === '' ? state : reason;
 }
 
 /** The version that goes on serving since the promoted one has no ready copy yet. */

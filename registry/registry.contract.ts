@@ -48,6 +48,7 @@ function shard(index: number, epoch: number, revision: number): AssignmentShard 
     manifestSha256: 'b'.repeat(64),
     nodes: ['n2', 'n1'],
     weight: 1,
+    reason: '',
     isIdempotent: true,
   };
   return { schema: REGISTRY_SCHEMA, index, epoch, revision, entries: [entry] };

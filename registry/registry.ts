@@ -42,6 +42,9 @@ export interface CopyRecord {
   readonly memoryBytes: number;
 }
 
+/** Reason of a version that nobody wants loaded, in the word that Triton's clients know. */
+export const UNLOADED = 'unloaded';
+
 /** All that nodes and routers need to know of a model version; they never open the catalog. */
 export interface AssignmentEntry {
   readonly model: string;
@@ -49,12 +52,16 @@ export interface AssignmentEntry {
   readonly manifestSha256: string;
   /**
    * Node ids in the order of the ring; the first is the home. After them those that hold it only
-   * until these are ready. Empty: known, placed nowhere: unloaded on purpose when the weight is 0
-   * too, else there is no node for it.
+   * until these are ready. Empty: known, placed nowhere: on purpose when there is a reason, else
+   * there is no node for it.
    */
   readonly nodes: readonly string[];
   /** Share of the model's calls without a version, 0 to 1; 0 is reachable by its number only. */
   readonly weight: number;
+  /**
+   * Why it is placed nowhere on purpose: UNLOADED, or why it can't be served (quarantine). '' else.
+   */
+  readonly reason: string;
   readonly isIdempotent: boolean;
 }
 

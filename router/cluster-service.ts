@@ -9,6 +9,7 @@ import {
   ModelStatisticsRequest,
   ModelStatisticsResponse,
 } from '../proto/gen/inference/grpc_service.ts';
+import { UNLOADED } from '../registry/registry.ts';
 import type { Backend } from '../transport/backend.ts';
 import { invokeUnary } from '../transport/invoke.ts';
 import { codecOf, defineService, type HandlerContext, unary } from '../transport/service.ts';
@@ -141,9 +142,13 @@ async function load(
   while (!signal.aborted) {
     const changed = options.nextChange(signal);
     if (options.table.isReady(model, undefined)) return;
+    // UNLOADED: the plan that control makes of the request has not come yet.
     const failed = options.table
       .index()
-      .find((entry) => entry.model === model && entry.state === 'UNAVAILABLE');
+      .find(
+        (entry) =>
+          entry.model === model && entry.state === 'UNAVAILABLE' && entry.reason !== UNLOADED,
+      );
     if (failed !== undefined) {
       const { version, reason } = failed;
       const text = `version ${version} is at UNAVAILABLE state: ${reason};`;

@@ -120,6 +120,33 @@ test('the index tells every version with its state', (t) => {
   );
 });
 
+test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reason', (t) => {
+  const away = { weight: 0, nodes: [] };
+  const table = tableOf(
+    [
+      entry('ill', 1, { ...away, reason: 'in quarantine' }),
+      entry('old', 1, { ...away, reason: 'unloaded' }),
+      entry('old', 2, { ...away, reason: 'unloaded' }),
+    ],
+    { a: [copy('old', 2, 'UNLOADING')] },
+  );
+  t.deepEqual(
+    table.index().map(({ model, version, state, reason }) => [model, version, state, reason]),
+    [
+      ['ill', 1, 'UNAVAILABLE', 'in quarantine'],
+      ['old', 1, 'UNAVAILABLE', 'unloaded'],
+      ['old', 2, 'UNLOADING', ''],
+    ],
+  );
+  const of = (model: string, version?: number) => told(table.resolve(model, version, half));
+  const unknown = (rest: string) => `Request for unknown model: ${rest}`;
+  t.is(of('ill'), unknown("'ill' has no available versions (version 1: in quarantine)"));
+  t.is(of('ill', 1), unknown("'ill' version 1 is not at ready state (in quarantine)"));
+  t.is(of('old'), unknown("'old' has no available versions"));
+  t.is(of('old', 1), unknown("'old' version 1 is not at ready state (unloaded)"));
+  t.true(table.isSettled);
+});
+
 test('whatever the registry says, calls only go to live serving nodes with a READY copy', (t) => {
   const ids = ['a', 'b', 'c'];
   const states: CopyState[] = ['LOADING', 'READY', 'UNLOADING', 'FAILED', 'QUARANTINED'];

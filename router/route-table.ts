@@ -7,6 +7,7 @@ import {
   type AssignmentShard,
   type CopyRecord,
   type NodeRecord,
+  UNLOADED,
 } from '../registry/registry.ts';
 
 /** How much of a name that a caller made up is repeated to it. */
@@ -249,8 +250,17 @@ function settle(model: string, route: ModelRoute): void {
     replaced.sort((a, b) => b.version - a.version)[0] ??
     weighted.find((one) => !hasFailed(one)) ??
     weighted[0];
-  route.otherwise =
-    stopgap?.resolution ?? refused(notFound(`${unknown(model)} has no available versions`));
+  route.otherwise = stopgap?.resolution ?? refused(noneAvailable(model, all));
+}
+
+/** What keeps a version from being served is told, unless nobody wants it served. */
+function noneAvailable(model: string, all: readonly VersionRoute[]): StatusError {
+  const told = all.flatMap(({ version, entry }) => {
+    const reason = entry?.reason ?? '';
+    return reason === '' || reason === UNLOADED ? [] : [`version ${version}: ${reason}`];
+  });
+  const why = told.length === 0 ? '' : ` (${told.join('; ')})`;
+  return notFound(`${unknown(model)} has no available versions${why}`);
 }
 
 function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
@@ -291,15 +301,19 @@ function reasonOf(route: VersionRoute): string {
 }
 
 function unready(model: string, route: VersionRoute): Resolution {
-  if (!hasFailed(route)) return WAITING;
   const text = `${unknown(model)} version ${route.version} is not at ready state`;
+  const away = route.entry?.reason ?? '';
+  if (away !== '') return refused(unavailable(`${text} (${away})`));
+  if (!hasFailed(route)) return WAITING;
   return refused(unavailable(`${text} (FAILED: ${reasonOf(route)})`));
 }
 
 function stateOf(route: VersionRoute): { state: IndexState; reason: string } {
   if (route.ready.length > 0) return { state: 'READY', reason: '' };
   if (hasFailed(route)) return { state: 'UNAVAILABLE', reason: reasonOf(route) };
-  return { state: route.isUnloading ? 'UNLOADING' : 'LOADING', reason: '' };
+  if (route.isUnloading) return { state: 'UNLOADING', reason: '' };
+  const away = route.entry?.reason ?? '';
+  return away === '' ? { state: 'LOADING', reason: '' } : { state: 'UNAVAILABLE', reason: away };
 }
 
 function refused(error: StatusError): Resolution {

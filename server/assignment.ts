@@ -18,6 +18,7 @@ const entrySchema = z.object({
   manifestSha256: z.string().refine(isSha256),
   nodes: z.array(z.string()),
   weight: z.number().min(0).max(1),
+  reason: z.string().default(''),
   isIdempotent: z.boolean(),
 });
 

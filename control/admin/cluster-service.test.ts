@@ -47,6 +47,7 @@ async function worldOf(t: { teardown(end: () => Promise<void>): void }) {
             manifestSha256: HASH,
             nodes: ['a', 'b'],
             weight: 1,
+            reason: '',
             isIdempotent: true,
           },
         ],

@@ -104,7 +104,7 @@ function modelStatuses(
   const sorted = [...entries].sort(
     (a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : 0) || a.version - b.version,
   );
-  return sorted.map(({ model, version, manifestSha256, nodes, weight }) => {
+  return sorted.map(({ model, version, manifestSha256, nodes, weight, reason }) => {
     const held = byVersion.get(`${model}/${version}/${manifestSha256}`) ?? [];
     const failed = held.filter(({ state }) => state === 'FAILED' || state === 'QUARANTINED');
     return {
@@ -113,7 +113,7 @@ function modelStatuses(
       wantedCopies: nodes.length,
       readyCopies: held.filter(({ state }) => state === 'READY').length,
       failedCopies: failed.length,
-      reason: failed[0]?.reason ?? '',
+      reason: failed[0]?.reason ?? reason,
       weight,
     };
   });

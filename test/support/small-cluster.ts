@@ -47,6 +47,7 @@ export function entry(
     manifestSha256: MANIFEST,
     nodes: [],
     weight: 1,
+    reason: '',
     isIdempotent: true,
     ...more,
   };
