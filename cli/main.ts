@@ -25,6 +25,8 @@ export function buildProgram(): Command {
   const program = new Command('torus')
     .description('A gRPC inference cluster: add data, train models, serve predictions.')
     .version(VERSION)
+    // After a command's name its own --version counts: torus predict digits --version 2.
+    .enablePositionalOptions()
     .showHelpAfterError("(add --help for the command's options and examples)")
     .addHelpText('after', OVERVIEW)
     .exitOverride();

@@ -4,6 +4,8 @@ import { Code, codeName, type StatusError, statusOf } from '../../common/status.
 export const EXIT_USAGE = 64;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_OTHER = 1;
+/** As shells have it for a program that SIGINT ended: 128 + 2. */
+export const EXIT_INTERRUPTED = 130;
 
 /** sysexits.h's numbers for what the caller can mend: the command line, or the server. */
 export function exitCodeOf(error: StatusError): number {

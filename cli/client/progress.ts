@@ -28,7 +28,7 @@ function bar(title: string, stream: NodeJS.WriteStream): Progress {
     hideCursor: true,
     barCompleteChar: '=',
     barIncompleteChar: ' ',
-    barsize: 24,
+    barsize: 20,
     fps: 10,
   });
   single.start(100, 0, { text: '' });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
 import { heldBytes } from '../../test/support/held-bytes.ts';
-import { restClient } from './rest.ts';
+import { restClient, serverUrl } from './rest.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -36,6 +36,48 @@ test("an error carries the server's text and code; plain text too", async (t) =>
   const busy = await t.throwsAsync(client.call('GET', '/plain'));
   t.true(busy instanceof StatusError && busy.code === Code.UNAVAILABLE);
   t.is(busy?.message, 'busy');
+});
+
+test('a server is named by its URL or by host and port, as in the ready line', (t) => {
+  t.is(serverUrl('http://127.0.0.1:8000/'), 'http://127.0.0.1:8000');
+  t.is(serverUrl('127.0.0.1:8000'), 'http://127.0.0.1:8000');
+  t.is(serverUrl('[::1]:8000'), 'http://[::1]:8000');
+  for (const bad of ['', 'grpc://x', 'http://', 'a b']) {
+    t.throws(() => serverUrl(bad), { message: /--server .*http:\/\/127/ }, bad);
+  }
+});
+
+test('what answers but is no gateway is told', async (t) => {
+  const base = await served(t, (request, response) => {
+    response.writeHead(request.url === '/ok' ? 200 : 404).end('<html>');
+  });
+  for (const path of ['/ok', '/missing']) {
+    const error = await t.throwsAsync(restClient(base).call('GET', path));
+    t.true(error instanceof StatusError && error.code === Code.UNAVAILABLE, path);
+    t.regex(error?.message ?? '', /is no gateway of Torus/);
+  }
+});
+
+test('an interrupt ends calls, uploads and watches with CANCELLED', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-rest-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'a.csv');
+  writeFileSync(file, 'x');
+  const stop = new AbortController();
+  let waiting = 3;
+  const base = await served(t, (request, response) => {
+    if (request.url === '/watch') response.write('data: {}\n\n');
+    waiting -= 1;
+    if (waiting === 0) stop.abort();
+  });
+  const client = restClient(base, stop.signal);
+  const watch = async () => {
+    for await (const event of client.watch('/watch')) t.deepEqual(event, {});
+  };
+  for (const under of [client.call('GET', '/'), client.upload('/', file), watch()]) {
+    const error = await t.throwsAsync(under);
+    t.true(error instanceof StatusError && error.code === Code.CANCELLED, String(error));
+  }
 });
 
 test('nobody there: UNAVAILABLE, and what to do', async (t) => {

@@ -2,7 +2,13 @@
 // has the text and the gRPC code, and becomes a StatusError here, once.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Code, type CodeName, StatusError, statusOf } from '../../common/status.ts';
+import {
+  Code,
+  type CodeName,
+  invalidArgument,
+  StatusError,
+  statusOf,
+} from '../../common/status.ts';
 import { postStream } from '../../stores/blobs/http-post.ts';
 import { diskError, errnoOf } from '../../stores/disk-error.ts';
 
@@ -23,31 +29,50 @@ export interface RestClient {
   /** Streams one file as the body. `onBytes` is told of the bytes sent so far. */
   upload(path: string, file: string, onBytes?: (sent: number) => void): Promise<unknown>;
   /** The objects of a server-sent event stream, until it ends. */
-  watch(path: string, signal?: AbortSignal): AsyncIterable<unknown>;
+  watch(path: string): AsyncIterable<unknown>;
 }
 
-export function restClient(server: string): RestClient {
-  const base = server.replace(/\/+$/, '');
-  const request = async (path: string, init: RequestInit): Promise<Response> => {
+/**
+ * The base of a server's URLs, given as that or as host:port, as the ready line has it.
+ * @throws INVALID_ARGUMENT
+ */
+export function serverUrl(given: string): string {
+  const url = given.includes('://') ? given : `http://${given}`;
+  if (/^https?:/i.test(url) && URL.canParse(url)) return url.replace(/\/+$/, '');
+  throw invalidArgument(
+    `--server ${JSON.stringify(given)}: give the gateway's address, like ${DEFAULT_SERVER}`,
+  );
+}
+
+/**
+ * @param stop ends whatever is under way, with CANCELLED.
+ * @throws INVALID_ARGUMENT when the server's address is none.
+ */
+export function restClient(
+  server: string,
+  stop: AbortSignal = new AbortController().signal,
+): RestClient {
+  const base = serverUrl(server);
+  const request = async (path: string, init: RequestInit): Promise<string> => {
+    const signal = AbortSignal.any([stop, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
     try {
-      const response = await fetch(`${base}${path}`, init);
-      if (response.ok) return response;
-      throw errorOf(response.status, await response.text());
+      const response = await fetch(`${base}${path}`, { ...init, signal });
+      const text = await response.text();
+      if (response.ok) return text;
+      throw errorOf(response.status, text, base);
     } catch (thrown) {
-      throw unreachable(thrown, base);
+      throw unreachable(thrown, base, stop);
     }
   };
   return {
     server: base,
     call: async (method, path, body) => {
-      const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
       const withBody =
         body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const response = await request(path, { method, signal, ...withBody });
-      const text = await response.text();
-      return text === '' ? undefined : (JSON.parse(text) as unknown);
+      const text = await request(path, { method, ...withBody });
+      return text === '' ? undefined : jsonOf(text, base);
     },
     upload: async (path, file, onBytes) => {
       const sizeBytes = await sizeOf(file);
@@ -55,21 +80,25 @@ export function restClient(server: string): RestClient {
         'content-type': 'application/octet-stream',
         'content-length': String(sizeBytes),
       };
-      const { signal } = new AbortController();
+      const body = contentOf(file, sizeBytes, onBytes);
       try {
-        const body = contentOf(file, sizeBytes, onBytes);
-        const { status, text } = await postStream(`${base}${path}`, { headers, body, signal });
-        if (status >= 300) throw errorOf(status, text);
-        return JSON.parse(text) as unknown;
+        const posted = { headers, body, signal: stop };
+        const { status, text } = await postStream(`${base}${path}`, posted);
+        if (status >= 300) throw errorOf(status, text, base);
+        return jsonOf(text, base);
       } catch (thrown) {
-        throw unreachable(thrown, base);
+        throw unreachable(thrown, base, stop);
       }
     },
-    watch: async function* (path, signal) {
-      const init = signal === undefined ? {} : { signal };
-      const response = await request(path, { headers: { accept: 'text/event-stream' }, ...init });
-      if (response.body === null) return;
-      yield* events(response.body);
+    watch: async function* (path) {
+      try {
+        const headers = { accept: 'text/event-stream' };
+        const response = await fetch(`${base}${path}`, { headers, signal: stop });
+        if (!response.ok) throw errorOf(response.status, await response.text(), base);
+        if (response.body !== null) yield* events(response.body);
+      } catch (thrown) {
+        throw unreachable(thrown, base, stop);
+      }
     },
   };
 }
@@ -117,7 +146,24 @@ async function* events(body: ReadableStream<Uint8Array>): AsyncIterable<unknown>
   }
 }
 
-function errorOf(status: number, text: string): StatusError {
+function jsonOf(text: string, base: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw noGateway(base);
+  }
+}
+
+/** Something else listens there: the metrics listener, any web server. */
+function noGateway(base: string): StatusError {
+  return new StatusError(
+    Code.UNAVAILABLE,
+    `what answers at ${base} is no gateway of Torus: --server takes the http= address of its ` +
+      'ready line',
+  );
+}
+
+function errorOf(status: number, text: string, base: string): StatusError {
   try {
     const body = JSON.parse(text) as { error?: unknown; code?: unknown };
     const message = typeof body.error === 'string' ? body.error : text;
@@ -125,6 +171,7 @@ function errorOf(status: number, text: string): StatusError {
     const code = Object.hasOwn(Code, name) ? Code[name as CodeName] : codeOfHttp(status);
     return new StatusError(code, message);
   } catch {
+    if (status === 404) return noGateway(base);
     return new StatusError(codeOfHttp(status), text || `HTTP status ${status}`);
   }
 }
@@ -138,18 +185,20 @@ function codeOfHttp(status: number): Code {
   return status < 500 ? Code.INVALID_ARGUMENT : Code.INTERNAL;
 }
 
-function unreachable(thrown: unknown, base: string): StatusError {
+function unreachable(thrown: unknown, base: string, stop: AbortSignal): StatusError {
+  if (stop.aborted) return new StatusError(Code.CANCELLED, 'interrupted', { cause: thrown });
   if (thrown instanceof StatusError) return thrown;
-  const error = thrown as { name?: string; cause?: unknown };
+  const error = thrown as { name?: string; cause?: { message?: string } };
   if (error.name === 'TimeoutError') {
     return new StatusError(Code.DEADLINE_EXCEEDED, `${base} did not answer within 30 s`);
   }
   // Of fetch it is a TypeError that has the cause; of node:http it is the cause itself.
-  const why = errnoOf(thrown) || errnoOf(error.cause);
-  if (why === '' && error.name !== 'TypeError') return statusOf(thrown);
+  const errno = errnoOf(thrown) || errnoOf(error.cause);
+  if (errno === '' && error.name !== 'TypeError') return statusOf(thrown);
+  const why = errno || error.cause?.message || String(thrown);
   return new StatusError(
     Code.UNAVAILABLE,
-    `no Torus answers at ${base} (${why || String(thrown)}): start one with 'npm start' or ` +
+    `no Torus answers at ${base} (${why}): start one with 'npm start' or ` +
       "'torus up', or name another with --server URL",
     { cause: thrown },
   );

@@ -6,7 +6,7 @@ import { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
 import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
 import { torus } from '../../test/support/torus-process.ts';
 import { figure, isFinal, progressText } from './context.ts';
-import { ratioOf } from './dataset.ts';
+import { ratioOf, rejectedLines } from './dataset.ts';
 import { modelFiles } from './model.ts';
 import { answerTable, inferBody } from './predict.ts';
 import { statusLines } from './status.ts';
@@ -33,8 +33,22 @@ test('a training spec is the JSON of torus.v1.TrainingSpec; mistakes are told to
     seed: '1',
     promote: true,
   });
-  const error = t.throws(() => trainingSpec({ ...flags, epochs: '0', hidden: 'x' }));
-  t.is(error.message.split('\n').length, 2);
+  t.deepEqual(trainingSpec({ ...flags, features: 'a, b' }).featureColumns, ['a', 'b']);
+  const wrong = { ...flags, batchSize: '0', heldOut: '2', hidden: 'x' };
+  const { message } = t.throws(() => trainingSpec(wrong));
+  t.is(message.split('\n').length, 3);
+  t.regex(message, /^--batch-size "0": must be at least 1\n/);
+  t.regex(message, /--held-out "2": must be a share/);
+  t.throws(() => trainingSpec({ ...flags, algorithm: 'cnn' }), { message: /needs --image-shape/ });
+});
+
+test('a rejected row is told with its number, once', (t) => {
+  const rows = [
+    { rowNumber: 10n, reason: 'row 10, column "a": "x" found, expected is INT64' },
+    { rowNumber: 11n, reason: 'too long' },
+  ];
+  t.deepEqual(rejectedLines(rows), [rows[0]?.reason ?? '', 'row 11: too long']);
+  t.is(rejectedLines([]).length, 1);
 });
 
 test('rows become the tensors that the model wants', (t) => {
@@ -61,6 +75,10 @@ test('rows become the tensors that the model wants', (t) => {
       { name: 'mass', datatype: 'FP32', shape: [1, 1], data: ['NaN'] },
     ],
   });
+  t.deepEqual(inferBody([1, 2], vector), inferBody([[1, 2]], vector), 'one row, bare');
+  t.like(inferBody({ island: true, mass: 3 }, columns), {
+    inputs: [{ data: ['true'] }, { data: [3] }],
+  });
   t.throws(() => inferBody({ island: 'x' }, columns), { message: /input 'mass' is missing/ });
   t.throws(() => inferBody([[1]], columns), { message: /has 2 inputs/ });
   t.throws(() => inferBody([], columns), { message: /no rows/ });
@@ -83,9 +101,15 @@ test('answers are shown a row a line', (t) => {
 test('progress says the step and its figures', (t) => {
   const job = Job.fromPartial({
     state: JobState.RUNNING,
-    progress: { fraction: 0.5, step: 'epoch 3 of 6', metrics: { loss: 0.123456, rows: 1797 } },
+    progress: {
+      fraction: 0.5,
+      step: 'epoch 3 of 6',
+      metrics: { epoch: 3, loss: 0.123456, rows: 1797 },
+    },
   });
   t.is(progressText(job), 'epoch 3 of 6, loss 0.1235, rows 1,797');
+  const done = Job.fromPartial({ ...job, state: JobState.SUCCEEDED });
+  t.regex(progressText(done), /^done, /);
   t.false(isFinal(job));
   t.is(figure(0.93217), '0.9322');
 });
@@ -139,6 +163,8 @@ test('wrong usage ends with 64, an absent server with 69 and what to do', async 
   const help = await torus(['predict', '--help']);
   t.is(help.code, 0);
   t.regex(help.stdout, /Examples:/);
+  const version = await torus(['predict', 'm', '--version', '2', '[[1]]', '--server', NOWHERE]);
+  t.is(version.code, 69, 'the version of the model, not of torus');
   const flags = await torus(['up', '--nodes', '0', '--grpc-port', 'x']);
   t.is(flags.code, 64);
   t.regex(flags.stderr, /--grpc-port "x".*\n.*--nodes "0"/);

@@ -1,15 +1,20 @@
 // What every client command gets: the server's client, the output, and how jobs are waited for.
 import type { Command } from 'commander';
-import { StatusError } from '../../common/status.ts';
+import { Code, StatusError } from '../../common/status.ts';
 import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
-import { createOutput, type Output } from '../client/output.ts';
+import { createOutput, EXIT_INTERRUPTED, type Output } from '../client/output.ts';
 import { startProgress } from '../client/progress.ts';
 import { DEFAULT_SERVER, type RestClient, restClient } from '../client/rest.ts';
 
 export interface CommandContext {
   readonly client: RestClient;
   readonly output: Output;
+  /** Aborted by Ctrl-C: what waits ends with CANCELLED, and what bars hid is shown again. */
+  readonly signal: AbortSignal;
 }
+
+/** A command that has not ended so long after a Ctrl-C is ended as it is. */
+const INTERRUPT_GRACE_MS = 1_000;
 
 type Action = (context: CommandContext, command: Command) => Promise<void>;
 
@@ -18,22 +23,40 @@ type Action = (context: CommandContext, command: Command) => Promise<void>;
  */
 export function clientCommand(command: Command, action: Action): Command {
   return command
-    .option('--server <url>', 'the gateway of a running Torus (TORUS_SERVER)')
+    .addOption(
+      command
+        .createOption('--server <url>', 'the gateway of a running Torus')
+        .default(DEFAULT_SERVER)
+        .env('TORUS_SERVER'),
+    )
     .option('--json', 'print JSON, for programs')
     .action(async (..._args: unknown[]) => {
-      const { server, json } = command.opts<{ server?: string; json?: boolean }>();
+      const { server, json } = command.opts<{ server: string; json?: boolean }>();
+      const { signal, stopListening } = listenForInterrupt();
       const output = createOutput(
         json === true,
         (text) => process.stdout.write(text),
         (text) => process.stderr.write(text),
       );
       try {
-        const address = server ?? process.env.TORUS_SERVER ?? DEFAULT_SERVER;
-        await action({ client: restClient(address), output }, command);
+        await action({ client: restClient(server, signal), output, signal }, command);
       } catch (thrown) {
         process.exitCode = output.error(thrown);
+        if (signal.aborted) process.exitCode = EXIT_INTERRUPTED;
+      } finally {
+        stopListening();
       }
     });
+}
+
+function listenForInterrupt(): { signal: AbortSignal; stopListening(): void } {
+  const interrupt = new AbortController();
+  const onSignal = (): void => {
+    interrupt.abort();
+    setTimeout(() => process.exit(EXIT_INTERRUPTED), INTERRUPT_GRACE_MS).unref();
+  };
+  process.on('SIGINT', onSignal);
+  return { signal: interrupt.signal, stopListening: () => process.off('SIGINT', onSignal) };
 }
 
 /** 'jobs/20260101-abc' -> '20260101-abc' */
@@ -55,8 +78,12 @@ export function isFinal(job: Job): boolean {
 export function progressText(job: Job): string {
   const progress = job.progress;
   if (progress === undefined) return '';
-  const figures = Object.entries(progress.metrics).map(([key, value]) => `${key} ${figure(value)}`);
-  return [progress.step, ...figures].filter((part) => part !== '').join(', ');
+  const step = job.state === JobState.SUCCEEDED ? 'done' : progress.step;
+  const figures = Object.entries(progress.metrics)
+    // The step has it already: 'epoch 3 of 20'.
+    .filter(([key]) => !step.startsWith(`${key} `))
+    .map(([key, value]) => `${key} ${figure(value)}`);
+  return [step, ...figures].filter((part) => part !== '').join(', ');
 }
 
 /** 0.93217 -> '0.9322', 1797 -> '1,797' */
@@ -68,7 +95,8 @@ export function figure(value: number): string {
 
 /**
  * Shows a job's progress until it ends.
- * @throws StatusError with the job's own code and reason when it failed or was cancelled.
+ * @throws StatusError with the job's reason when it failed or was cancelled; CANCELLED when it is
+ *   only we who were interrupted.
  */
 export async function followJob(
   context: CommandContext,
@@ -85,6 +113,12 @@ export async function followJob(
       bar.update(job.progress?.fraction ?? 0, progressText(job));
       if (isFinal(job)) break;
     }
+  } catch (thrown) {
+    if (!context.signal.aborted) throw thrown;
+    throw new StatusError(
+      Code.CANCELLED,
+      `no longer watched, but job ${id} goes on: torus jobs watch ${id}, torus jobs cancel ${id}`,
+    );
   } finally {
     bar.stop();
   }

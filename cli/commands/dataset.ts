@@ -1,6 +1,7 @@
-// torus dataset: data sets go in from files, and are looked at.
+// torus dataset: data sets go in from files, are looked at, and leave.
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { checkName } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import { DataSet, DataSetVersion, RejectedRow } from '../../proto/gen/torus/v1/data_set.ts';
 import { Job } from '../../proto/gen/torus/v1/job.ts';
@@ -15,11 +16,37 @@ Examples:
   torus dataset add sales sales.parquet --no-seal      more files may follow
 `;
 
+const LIST_EXAMPLES = `
+Examples:
+  torus dataset list
+  torus dataset list --json | jq -r '.dataSets[].name'
+`;
+
+const SHOW_EXAMPLES = `
+Examples:
+  torus dataset show penguins
+  torus dataset show penguins --rejected
+`;
+
+const SEAL_EXAMPLES = `
+Examples:
+  torus dataset add sales january.csv --no-seal
+  torus dataset add sales february.csv --no-seal
+  torus dataset seal sales                             now it can be trained on
+`;
+
+const REMOVE_EXAMPLES = `
+Examples:
+  torus dataset remove sales
+`;
+
 export function datasetCommand(parent: Command): void {
-  const dataset = parent.command('dataset').description('add data sets and look at them');
+  const dataset = parent.command('dataset').description('add data sets, look at them, remove them');
   addCommand(dataset);
   listCommand(dataset);
   showCommand(dataset);
+  sealCommand(dataset);
+  removeCommand(dataset);
 }
 
 /** '1%' or '0.01' -> 0.01. @throws INVALID_ARGUMENT */
@@ -41,6 +68,8 @@ export interface AddDataset {
 /** Uploads a file and waits until its rows are in. */
 export async function addDataset(context: CommandContext, what: AddDataset): Promise<Job> {
   const { client, output } = context;
+  // The server checks it too, but only after the upload.
+  checkName('data set', what.name);
   const ratio = what.maxBadRows === undefined ? {} : { maxBadRowRatio: ratioOf(what.maxBadRows) };
   const upload = startProgress(`upload ${what.name}`, {
     stream: process.stderr,
@@ -82,7 +111,8 @@ function addCommand(dataset: Command): void {
 }
 
 function listCommand(dataset: Command): void {
-  clientCommand(dataset.command('list').description('list data sets'), async (context) => {
+  const command = dataset.command('list').description('list data sets');
+  clientCommand(command.addHelpText('after', LIST_EXAMPLES), async (context) => {
     const answer = (await context.client.call('GET', '/api/v1/datasets?page_size=1000')) as {
       dataSets?: unknown[];
     };
@@ -101,7 +131,8 @@ function showCommand(dataset: Command): void {
   const command = dataset
     .command('show <name>')
     .description('show a data set, its versions, and with --rejected the rows that were refused')
-    .option('--rejected', 'list rejected rows with their reasons');
+    .option('--rejected', 'list rejected rows with their reasons')
+    .addHelpText('after', SHOW_EXAMPLES);
   clientCommand(command, async (context, { args }) => {
     const base = `/api/v1/datasets/${segment(args[0] ?? '')}`;
     const one = DataSet.fromJSON(await context.client.call('GET', base));
@@ -126,7 +157,7 @@ function showCommand(dataset: Command): void {
         ...table(['VERSION', 'STATE', 'READ', 'ACCEPTED', 'REJECTED'], versions.map(versionRow)),
         '',
         ...table(['COLUMN', 'TYPE', ''], columns),
-        ...rejected.map((row) => `row ${row.rowNumber}: ${row.reason}`),
+        ...(isRejected ? ['', ...rejectedLines(rejected)] : []),
       ],
     );
   });
@@ -142,9 +173,45 @@ function versionRow(version: DataSetVersion): readonly string[] {
   ];
 }
 
+/** Reasons that do not say their row are given it. */
+export function rejectedLines(
+  rows: readonly Pick<RejectedRow, 'rowNumber' | 'reason'>[],
+): readonly string[] {
+  if (rows.length === 0) return ['no row was rejected'];
+  return rows.map(({ rowNumber, reason }) =>
+    reason.startsWith(`row ${rowNumber}`) ? reason : `row ${rowNumber}: ${reason}`,
+  );
+}
+
+function sealCommand(dataset: Command): void {
+  const command = dataset
+    .command('seal <name>')
+    .description('fix the open version of a data set, so that it can be trained on')
+    .addHelpText('after', SEAL_EXAMPLES);
+  clientCommand(command, async ({ client, output }, { args }) => {
+    const path = `/api/v1/datasets/${segment(args[0] ?? '')}/seal`;
+    const sealed = DataSetVersion.fromJSON(await client.call('POST', path));
+    const text = `${sealed.name} is sealed with ${sealed.acceptedRows} rows`;
+    output.result(DataSetVersion.toJSON(sealed), [text]);
+  });
+}
+
+function removeCommand(dataset: Command): void {
+  const command = dataset
+    .command('remove <name>')
+    .description('remove a data set with its rows; models trained on it stay')
+    .addHelpText('after', REMOVE_EXAMPLES);
+  clientCommand(command, async ({ client, output }, { args }) => {
+    const name = args[0] ?? '';
+    await client.call('DELETE', `/api/v1/datasets/${segment(name)}`);
+    output.result({ removed: name }, [`${name} is removed`]);
+  });
+}
+
 async function rejectedRows(
   context: CommandContext,
   base: string,
+  /** Newest first, as they are listed. */
   versions: readonly DataSetVersion[],
 ): Promise<readonly RejectedRow[]> {
   const newest = versions.at(0);

@@ -1,20 +1,32 @@
 // torus jobs: what runs, ran and waits; follow one, or cancel it.
 import type { Command } from 'commander';
-import { Job } from '../../proto/gen/torus/v1/job.ts';
+import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
 import { table } from '../client/output.ts';
 import {
   type CommandContext,
   clientCommand,
+  figure,
   followJob,
   lastPart,
   progressText,
   segment,
 } from './context.ts';
 
+const EXAMPLES = `
+Examples:
+  torus jobs                                           the same as torus jobs list
+  torus jobs watch 20261123t220655099-6232073c         follow it; Ctrl-C leaves it running
+  torus jobs cancel 20261123t220655099-6232073c
+  torus jobs list --json | jq -r '.jobs[] | [.name, .state] | @tsv'
+`;
+
 export function jobsCommand(parent: Command): void {
-  const jobs = parent.command('jobs').description('list jobs, follow or cancel one');
+  const jobs = parent
+    .command('jobs')
+    .description('list jobs, follow or cancel one')
+    .addHelpText('afterAll', EXAMPLES);
   clientCommand(
-    jobs.command('list', { isDefault: true }).description('list jobs, newest last'),
+    jobs.command('list', { isDefault: true }).description('list jobs, newest first'),
     listJobs,
   );
   const show = jobs.command('show <id>').description('show one job whole');
@@ -57,12 +69,12 @@ async function listJobs(context: CommandContext): Promise<void> {
 export function showJob(context: CommandContext, job: Job): void {
   const lines = [`job ${lastPart(job.name)}: ${stateText(job)}`];
   const doing = progressText(job);
-  if (doing !== '') lines.push(`  ${doing}`);
+  if (doing !== '' && job.state !== JobState.SUCCEEDED) lines.push(`  ${doing}`);
   if (job.error !== undefined) lines.push(`  error: ${job.error.message}`);
   const result = job.result?.modelVersion || job.result?.dataSetVersion;
   if (result !== undefined && result !== '') lines.push(`  result: ${result}`);
   for (const [key, value] of Object.entries(job.result?.metrics ?? {})) {
-    lines.push(`  ${key}: ${value}`);
+    lines.push(`  ${key}: ${figure(value)}`);
   }
   context.output.result(Job.toJSON(job), lines);
 }

@@ -1,7 +1,8 @@
-// torus model: versions go in from files, are listed, and leave.
+// torus model: versions go in from files, are listed, serve, and leave.
 import { lstat, readdir } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import type { Command } from 'commander';
+import { checkName, parseVersion } from '../../common/names.ts';
 import { invalidArgument, notFound } from '../../common/status.ts';
 import { Job } from '../../proto/gen/torus/v1/job.ts';
 import { Model, ModelVersion } from '../../proto/gen/torus/v1/model.ts';
@@ -12,18 +13,47 @@ import { type CommandContext, clientCommand, followJob, lastPart, segment } from
 /** A folder with more files is refused: it is hardly a model version. */
 const MAX_FILES = 1_000;
 
-const EXAMPLES = `
+const ADD_EXAMPLES = `
 Examples:
   torus model add iris iris.onnx
   torus model add resnet ./resnet/1 --no-promote     a folder: model.onnx, config.pbtxt, weights
+
+A whole repository in Triton's layout goes in with: torus up --model-repository DIR
+`;
+
+const LIST_EXAMPLES = `
+Examples:
+  torus model list
+  torus model list --json | jq -r '.models[].name'
+`;
+
+const SHOW_EXAMPLES = `
+Examples:
+  torus model show iris          versions, and the tensors that the newest takes and gives
+`;
+
+const PROMOTE_EXAMPLES = `
+Examples:
+  torus model promote iris 3
+  torus model promote iris 2     back to the one before
+`;
+
+const REMOVE_EXAMPLES = `
+Examples:
+  torus model remove iris --version 1
+  torus model remove iris
 `;
 
 export function modelCommand(parent: Command): void {
-  const model = parent.command('model').description('add models, look at them, remove them');
+  const model = parent.command('model').description('add models, look at them, choose versions');
   addCommand(model);
-  clientCommand(model.command('list').description('list models'), listModels);
+  const list = model.command('list').description('list models');
+  clientCommand(list.addHelpText('after', LIST_EXAMPLES), listModels);
   const show = model.command('show <name>').description('show a model and its versions');
-  clientCommand(show, (context, { args }) => showModel(context, args[0] ?? ''));
+  clientCommand(show.addHelpText('after', SHOW_EXAMPLES), (context, { args }) =>
+    showModel(context, args[0] ?? ''),
+  );
+  promoteCommand(model);
   removeCommand(model);
 }
 
@@ -59,6 +89,8 @@ export async function modelFiles(path: string): Promise<readonly LocalFile[]> {
 
 async function addModel(context: CommandContext, name: string, path: string, promote: boolean) {
   const { client, output } = context;
+  // The server checks it too, but only after the upload.
+  checkName('model', name);
   const files = await modelFiles(path);
   const bar = startProgress(`upload ${name}`, { stream: process.stderr, isQuiet: output.isJson });
   const uploaded: { path: string; sha256: string; sizeBytes: string }[] = [];
@@ -69,6 +101,8 @@ async function addModel(context: CommandContext, name: string, path: string, pro
       )) as { sha256: string; sizeBytes: number | string };
       const { sha256, sizeBytes } = blob;
       uploaded.push({ path: file.name, sha256, sizeBytes: String(sizeBytes) });
+      const text = `${file.name} ${bytesText(Number(sizeBytes))}`;
+      bar.update(uploaded.length / files.length, text);
     }
   } finally {
     bar.stop();
@@ -83,7 +117,7 @@ function addCommand(model: Command): void {
     .command('add <name> <path>')
     .description('import a model file, or the folder of a version, as the next version')
     .option('--no-promote', 'leave the serving version as it is')
-    .addHelpText('after', EXAMPLES);
+    .addHelpText('after', ADD_EXAMPLES);
   clientCommand(command, async (context, { args }) => {
     const { promote } = command.opts<{ promote: boolean }>();
     const job = await addModel(context, args[0] ?? '', args[1] ?? '', promote);
@@ -136,11 +170,26 @@ async function showModel(context: CommandContext, name: string): Promise<void> {
   );
 }
 
+function promoteCommand(model: Command): void {
+  const command = model
+    .command('promote <name> <version>')
+    .description('make a version the serving one; it is loaded before the other one leaves')
+    .addHelpText('after', PROMOTE_EXAMPLES);
+  clientCommand(command, async ({ client, output }, { args: [name = '', given = ''] }) => {
+    const version = String(parseVersion(given) ?? '');
+    const path = `/api/v1/models/${segment(name)}?update_mask=serving_version`;
+    const answer = await client.call('PATCH', path, { servingVersion: version });
+    const promoted = Model.fromJSON(answer);
+    output.result(Model.toJSON(promoted), [`${name} version ${promoted.servingVersion} serves`]);
+  });
+}
+
 function removeCommand(model: Command): void {
   const command = model
     .command('remove <name>')
     .description('remove a model with all its versions, or one version')
-    .option('--version <number>', 'this version only');
+    .option('--version <number>', 'this version only')
+    .addHelpText('after', REMOVE_EXAMPLES);
   clientCommand(command, async (context, { args }) => {
     const { version } = command.opts<{ version?: string }>();
     const base = `/api/v1/models/${segment(args[0] ?? '')}`;

@@ -1,9 +1,12 @@
 // torus predict: one call from the command line, in the columns a person knows. The model's
 // metadata says which tensors they make.
 import { readFile } from 'node:fs/promises';
+import { text as textOf } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { parseVersion } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
+import { diskError } from '../../stores/disk-error.ts';
 import { table } from '../client/output.ts';
 import { type CommandContext, clientCommand, segment } from './context.ts';
 
@@ -13,6 +16,8 @@ Examples:
       "flipper_length_mm": 220, "body_mass_g": 5000, "sex": null}'
   torus predict digits '[[0,0,5,13,9,1,0,0, ...]]'          rows of the one input
   torus predict digits --file request.json                an Open Inference Protocol request
+
+The names of the inputs: torus model show <model>
 `;
 
 const metadataSchema = z.object({
@@ -47,19 +52,30 @@ function missing(datatype: string): unknown {
   throw invalidArgument(`an input of type ${datatype} can't be null`);
 }
 
+/** A text column takes what a person writes for it: true, 7. */
+function cell(value: unknown, datatype: string): unknown {
+  const isPlain = typeof value === 'boolean' || typeof value === 'number';
+  return datatype === 'BYTES' && isPlain ? String(value) : value;
+}
+
 /**
  * An OIP infer body from: that body itself, one row or a list of rows as objects (a key for each
- * input), or a list of lists (the rows of a model with one input).
+ * input), or, for a model with one input, one row as a list or the rows as a list of lists.
  */
 export function inferBody(given: unknown, inputs: Inputs): Record<string, unknown> {
   if (isObject(given) && Array.isArray(given.inputs)) return given;
-  const rows = Array.isArray(given) ? given : [given];
+  const isRow = Array.isArray(given) && given.length > 0 && !given.some(isComposed);
+  const rows = Array.isArray(given) && !isRow ? given : [given];
   if (rows.length === 0) throw invalidArgument('no rows: give at least one');
   if (rows.every(Array.isArray)) return { inputs: [vectorInput(rows as unknown[][], inputs)] };
   if (!rows.every(isObject)) {
     throw invalidArgument('give one row as an object, or a list of objects, or a list of lists');
   }
   return { inputs: inputs.map((input) => columnInput(rows, input)) };
+}
+
+function isComposed(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -95,7 +111,10 @@ function columnInput(
         `input '${input.name}' is missing: a row has ${keys} (null is allowed)`,
       );
     }
-    return value ?? missing(input.datatype);
+    if (value === null) return missing(input.datatype);
+    return Array.isArray(value)
+      ? value.map((one) => cell(one, input.datatype))
+      : cell(value, input.datatype);
   });
   const data = values.flat();
   return {
@@ -130,16 +149,17 @@ function cellText(value: unknown): string {
 async function predict(
   context: CommandContext,
   model: string,
-  version: string | undefined,
+  version: string,
   text: string,
 ): Promise<void> {
   let given: unknown;
   try {
     given = JSON.parse(text);
   } catch (cause) {
-    throw invalidArgument(`the rows are no JSON: ${String(cause)}`);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw invalidArgument(`the rows are not JSON: ${why}`);
   }
-  const base = `/v2/models/${segment(model)}${version === undefined ? '' : `/versions/${version}`}`;
+  const base = `/v2/models/${segment(model)}${version === '' ? '' : `/versions/${version}`}`;
   const { inputs } = metadataSchema.parse(await context.client.call('GET', base));
   const body = inferBody(given, inputs);
   const answer = answerSchema.parse(await context.client.call('POST', `${base}/infer`, body));
@@ -151,16 +171,22 @@ export function predictCommand(parent: Command): void {
     .command('predict <model> [rows]')
     .description('call a model with rows given as JSON')
     .option('--file <file>', "read the JSON from a file, '-' for standard input")
-    .option('--version <number>', 'this version rather than the serving one')
+    .option('--version <number>', 'a version that is loaded (default: the serving one)')
     .addHelpText('after', EXAMPLES);
   clientCommand(command, async (context, { args }) => {
     const { file, version } = command.opts<{ file?: string; version?: string }>();
-    const text =
-      file === undefined ? args[1] : await readFile(file === '-' ? '/dev/stdin' : file, 'utf8');
+    const text = file === undefined ? args[1] : await contentOf(file);
     if (text === undefined) throw invalidArgument('no rows: give them as JSON, or with --file');
-    if (version !== undefined && !/^\d+$/.test(version)) {
-      throw invalidArgument(`--version ${version}: must be a number`);
-    }
-    await predict(context, args[0] ?? '', version, text);
+    const number = parseVersion(version ?? '');
+    await predict(context, args[0] ?? '', String(number ?? ''), text);
   });
+}
+
+async function contentOf(file: string): Promise<string> {
+  if (file === '-') return await textOf(process.stdin);
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw diskError(cause, 'read the file', file);
+  }
 }

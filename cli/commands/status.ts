@@ -4,8 +4,17 @@ import { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
 import { bytesText, table } from '../client/output.ts';
 import { type CommandContext, clientCommand } from './context.ts';
 
+const EXAMPLES = `
+Examples:
+  torus status
+  torus status --server http://127.0.0.1:8000 --json
+`;
+
 export function statusCommand(parent: Command): void {
-  const command = parent.command('status').description('show nodes, models and their copies');
+  const command = parent
+    .command('status')
+    .description('show nodes, models and their copies')
+    .addHelpText('after', EXAMPLES);
   clientCommand(command, showStatus);
 }
 

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
 import { Job } from '../../proto/gen/torus/v1/job.ts';
+import { flagOf } from '../flags.ts';
 import { type CommandContext, clientCommand, followJob, lastPart } from './context.ts';
 import { showJob } from './jobs.ts';
 
@@ -38,7 +39,7 @@ const flags = z.object({
   model: z.string(),
   features: z
     .string()
-    .transform((text) => text.split(','))
+    .transform((text) => text.split(',').map((name) => name.trim()))
     .default([]),
   algorithm: z.enum(['linear', 'mlp', 'cnn']).default('mlp'),
   task: z.enum(['classification', 'regression']).optional(),
@@ -47,7 +48,9 @@ const flags = z.object({
   learningRate: number.optional(),
   hidden: wholes.optional(),
   imageShape: wholes.optional(),
-  heldOut: number.optional(),
+  heldOut: number
+    .refine((value) => value > 0 && value < 1, 'must be a share between 0 and 1, like 0.2')
+    .optional(),
   seed: whole(Number.MIN_SAFE_INTEGER).optional(),
   promote: z.boolean().default(true),
 });
@@ -58,8 +61,16 @@ export type TrainFlags = z.input<typeof flags>;
 export function trainingSpec(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const parsed = flags.safeParse(given);
   if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`);
+    const lines = parsed.error.issues.map((issue) => {
+      const key = String(issue.path[0] ?? '');
+      return `${flagOf(key)} ${JSON.stringify(given[key])}: ${issue.message}`;
+    });
     throw invalidArgument(lines.join('\n'));
+  }
+  if (parsed.data.algorithm === 'cnn' && parsed.data.imageShape === undefined) {
+    throw invalidArgument(
+      '--algorithm cnn needs --image-shape height,width,channels, like 28,28,1',
+    );
   }
   const { dataset, target, model, features, algorithm, task, promote, ...rest } = parsed.data;
   const hyperparameters = {
@@ -99,7 +110,10 @@ export function trainCommand(parent: Command): void {
     .requiredOption('--model <name>', 'the model to publish a version of')
     .option('--features <columns>', 'the columns to predict from (default: all others)')
     .option('--algorithm <name>', 'linear, mlp or cnn', 'mlp')
-    .option('--task <task>', "classification or regression (default: by the target's type)")
+    .option(
+      '--task <task>',
+      "classification or regression (default: by the target's type and values)",
+    )
     .option('--epochs <n>', 'passes over the training rows')
     .option('--batch-size <n>', 'rows in a training step')
     .option('--learning-rate <x>', "the optimiser's step")
@@ -113,7 +127,11 @@ export function trainCommand(parent: Command): void {
   clientCommand(command, async (context) => {
     const { detach, server: _server, json: _json, ...given } = command.opts();
     const started = await startTraining(context, given);
-    if (detach !== true) return showJob(context, await followJob(context, started, 'train'));
+    if (detach !== true) {
+      showJob(context, await followJob(context, started, 'train'));
+      context.output.say(`  its inputs: torus model show ${given.model}; torus predict --help`);
+      return;
+    }
     const id = lastPart(started.name);
     context.output.result(Job.toJSON(started), [`job ${id} is queued: torus jobs watch ${id}`]);
   });

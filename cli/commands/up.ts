@@ -1,10 +1,12 @@
 // torus up: every role in one process on embedded stores.
 import type { Command } from 'commander';
 import { createOutput } from '../client/output.ts';
+import { variableOf } from '../flags.ts';
 import { readUpSettings } from '../up/settings.ts';
 
 const EXAMPLES = `
-Every flag may be given as a variable: --grpc-port as TORUS_GRPC_PORT. A flag wins.
+Every flag may be given as a variable: --grpc-port 0 as TORUS_GRPC_PORT=0, --demo as
+TORUS_DEMO=true. A flag wins.
 
 Examples:
   torus up --demo                              train and serve two models on data that comes along
@@ -26,10 +28,12 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];
 
-/** '--grpc-port <port>' -> 'TORUS_GRPC_PORT' */
-function variableOf(flag: string): string {
-  const name = flag.split(' ')[0] ?? '';
-  return `TORUS_${name.slice(2).replaceAll('-', '_').toUpperCase()}`;
+/**
+ * Of flags without a value. Commander takes any value of such a variable, 'false' too, for a yes.
+ */
+function switchVariables(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
+  const given = ['demo', 'insecure'].map((name) => [name, env[variableOf(`--${name}`)] ?? '']);
+  return Object.fromEntries(given.filter(([, value]) => value !== ''));
 }
 
 export function upCommand(parent: Command): void {
@@ -46,7 +50,7 @@ export function upCommand(parent: Command): void {
       const write = (text: string): boolean => process.stderr.write(text);
       const output = createOutput(false, (text) => process.stdout.write(text), write);
       try {
-        const settings = readUpSettings(command.opts());
+        const settings = readUpSettings({ ...switchVariables(process.env), ...command.opts() });
         const { runUp } = await import('../up/run.ts');
         await runUp(settings);
       } catch (thrown) {

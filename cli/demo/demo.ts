@@ -9,7 +9,7 @@ import { decodeManifest, MAX_MANIFEST_BYTES } from '../../model/manifest.ts';
 import { ModelVersion } from '../../proto/gen/torus/v1/model.ts';
 import type { BlobReader } from '../../stores/blobs/blobs.ts';
 import { type CommandContext, figure, followJob } from '../commands/context.ts';
-import { addDataset } from '../commands/dataset.ts';
+import { addDataset, rejectedLines } from '../commands/dataset.ts';
 import { startTraining } from '../commands/train.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { DEMO_MODELS, type DemoModel } from './models.ts';
@@ -66,7 +66,11 @@ async function ensureDataset({ context, say }: DemoOptions, model: DemoModel): P
   const answer = (await context.client.call('GET', path)) as {
     rejectedRows?: { rowNumber: string; reason: string }[];
   };
-  for (const row of answer.rejectedRows ?? []) say(`  row ${row.rowNumber}: ${row.reason}`);
+  const rows = (answer.rejectedRows ?? []).map(({ rowNumber, reason }) => ({
+    rowNumber: BigInt(rowNumber),
+    reason,
+  }));
+  for (const line of rejectedLines(rows)) say(`  ${line}`);
 }
 
 async function ensureModel({ context, say }: DemoOptions, model: DemoModel): Promise<void> {

@@ -43,6 +43,11 @@ test('a holder that was killed leaves no lock behind', async (t) => {
   t.pass();
 });
 
+test('folders above are made too', (t) => {
+  lockDataFolder(join(folder(t), 'deep', 'er')).release();
+  t.pass();
+});
+
 test('a folder that cannot be made is a typed error that says what to do', (t) => {
   const data = folder(t);
   const file = `${data}-file`;
@@ -50,4 +55,9 @@ test('a folder that cannot be made is a typed error that says what to do', (t) =
   const error = t.throws(() => lockDataFolder(join(file, 'inside')));
   t.true(error instanceof StatusError && error.code === Code.PERMISSION_DENIED);
   t.regex(error.message, /--data DIR/);
+  t.throws(() => lockDataFolder(file), { message: /--data DIR/ });
+  // There the system says that a folder is missing although it is not: mkdir must not try for ever.
+  if (process.platform !== 'linux') return;
+  const foreign = t.throws(() => lockDataFolder('/proc/torus/data'));
+  t.true(foreign instanceof StatusError && foreign.code === Code.PERMISSION_DENIED);
 });

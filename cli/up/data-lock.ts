@@ -1,8 +1,8 @@
 // One process at a time opens a data folder. The lock is sqlite's own lock on a file in it: the
 // system lets go of it when the process ends in any way, so a crash never leaves a stale lock
 // behind.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Code, StatusError } from '../../common/status.ts';
 
@@ -19,7 +19,7 @@ export function lockDataFolder(folder: string): DataLock {
   const file = join(folder, 'lock');
   const holder = join(folder, 'lock.pid');
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(resolve(folder));
     const database = new DatabaseSync(file);
     try {
       database.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
@@ -31,6 +31,20 @@ export function lockDataFolder(folder: string): DataLock {
     return { release: () => database.close() };
   } catch (cause) {
     throw translate(cause, folder, holder);
+  }
+}
+
+/**
+ * As mkdirSync with `recursive`, which goes round for ever (seen with Node 24) where the system
+ * says ENOENT although the folder above is there, as in /proc.
+ */
+function makeFolder(folder: string): void {
+  const above = dirname(folder);
+  if (above !== folder && !existsSync(above)) makeFolder(above);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (cause) {
+    if (!existsSync(folder) || !statSync(folder).isDirectory()) throw cause;
   }
 }
 

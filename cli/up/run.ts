@@ -124,9 +124,9 @@ async function afterReady(
     (text) => process.stdout.write(text),
     () => undefined,
   );
-  const client = restClient(`http://${roles.addresses.http}`);
+  const client = restClient(`http://${roles.addresses.http}`, signal);
   await runDemo({
-    context: { client, output },
+    context: { client, output, signal },
     addresses: roles.addresses,
     blobs: stores.blobs,
     signal,

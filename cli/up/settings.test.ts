@@ -32,6 +32,14 @@ test('all problems are told at once, each with its flag', (t) => {
   t.regex(error.message, /--log-level "loud"/);
 });
 
+test('a switch is given as a flag or as text, which may say no', (t) => {
+  t.like(readUpSettings({ demo: true, insecure: 'true' }), { isDemo: true, isInsecure: true });
+  t.like(readUpSettings({ demo: '0', insecure: 'false' }), { isDemo: false, isInsecure: false });
+  t.throws(() => readUpSettings({ demo: 'maybe' }), {
+    message: /^--demo "maybe": must be true or/,
+  });
+});
+
 test('two listeners on one port are refused, free ports may repeat', (t) => {
   t.throws(() => readUpSettings({ grpcPort: '9000', httpPort: '9000' }), {
     message: '--http-port 9000: is taken by --grpc-port',

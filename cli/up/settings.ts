@@ -2,6 +2,7 @@
 // all that is wrong is said at once.
 import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
+import { flagOf } from '../flags.ts';
 
 export const DEFAULT_PORTS = { grpc: 8001, http: 8000, metrics: 8002, admin: 8003, blob: 8004 };
 export const FIRST_NODE_PORT = 8011;
@@ -43,6 +44,9 @@ const count = (fallback: number, most: number) =>
     .refine((value) => value >= 1 && value <= most, `must be 1 to ${most}`)
     .default(fallback);
 
+/** A flag without a value is true; a variable has one. */
+const yes = z.union([z.boolean(), z.stringbool()], 'must be true or false').default(false);
+
 const schema = z.object({
   host: z.string().min(1, 'must be an address').default('127.0.0.1'),
   data: z.string().min(1, 'must be a folder').default('./data'),
@@ -54,13 +58,10 @@ const schema = z.object({
   nodePort: port(FIRST_NODE_PORT),
   nodes: count(2, MAX_NODES),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
-  demo: z.boolean().default(false),
-  insecure: z.boolean().default(false),
+  demo: yes,
+  insecure: yes,
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 });
-
-const flagOf = (key: string): string =>
-  `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** @throws INVALID_ARGUMENT with a line for each flag that is wrong. */
 export function readUpSettings(flags: RawFlags): UpSettings {
