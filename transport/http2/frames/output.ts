@@ -85,6 +85,25 @@ export class Output {
     this.#end = at + FRAME_HEADER_BYTES;
   }
 
+  /**
+   * Room for a frame of `most` bytes at most: its payload is written into `block` from the offset
+   * that comes back, then endFrame() says where it ended.
+   */
+  beginFrame(most: number): number {
+    this.#reserve(FRAME_HEADER_BYTES + most);
+    return this.#end + FRAME_HEADER_BYTES;
+  }
+
+  /** For beginFrame() only. */
+  get block(): Uint8Array {
+    return this.#block;
+  }
+
+  endFrame(end: number, type: number, flags: number, streamId: number): void {
+    this.frameHeader(end - this.#end - FRAME_HEADER_BYTES, type, flags, streamId);
+    this.#end = end;
+  }
+
   uint16(value: number): void {
     this.#reserve(2);
     this.#block[this.#end++] = value >>> 8;

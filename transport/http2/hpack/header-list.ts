@@ -50,7 +50,7 @@ export function refusalText(refusal: HeaderRefusal): string {
   }
 }
 
-/** Blocks of equal meaning may give the same list again: it never changes, `note` excepted. */
+/** Blocks of equal meaning may give the same list again: it never changes, the notes excepted. */
 export class HeaderList {
   /** In the order of the wire. When refused: those before the limit was crossed. */
   readonly fields: readonly HeaderField[];
@@ -62,6 +62,8 @@ export class HeaderList {
    * before brings it back, and nothing has to be worked out again.
    */
   note: unknown;
+  /** The same room for the connection: whether a request may look like this. */
+  verdict: string | number | undefined;
 
   constructor(
     fields: readonly HeaderField[],
@@ -72,5 +74,6 @@ export class HeaderList {
     this.listBytes = listBytes;
     this.refusal = refusal;
     this.note = undefined;
+    this.verdict = undefined;
   }
 }

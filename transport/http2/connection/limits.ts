@@ -1,0 +1,73 @@
+// Every limit of a connection: its default and what happens to a peer that crosses it. Each
+// crossing is told to the handler by the limit's name, so that it can be counted.
+
+export interface ConnectionLimits {
+  /** Open streams of the peer; one more is answered REFUSED_STREAM, which is safe to try again. */
+  readonly concurrentStreams: number;
+  /** Fields with 32 bytes each on top; a larger list ends its stream with ENHANCE_YOUR_CALM. */
+  readonly headerListBytes: number;
+  /** A header block as it stands on the wire; a larger one ends the connection. */
+  readonly headerBlockBytes: number;
+  /** CONTINUATION frames of a block; one more ends the connection. */
+  readonly continuationFrames: number;
+  /**
+   * Streams that the peer resets or makes us reset, in a burst. Each call that ends well gives one
+   * back, and so does a tenth of a second. One more ends the connection.
+   */
+  readonly resets: number;
+  /** PING frames a second, and twice that in a burst; one more ends the connection. */
+  readonly pingsPerSecond: number;
+  /** SETTINGS frames a second; one more ends the connection. */
+  readonly settingsPerSecond: number;
+  /** DATA frames without content or END_STREAM a second; one more ends the connection. */
+  readonly emptyDataPerSecond: number;
+  /** WINDOW_UPDATE frames a second, besides four per DATA frame that we sent. */
+  readonly windowUpdatesPerSecond: number;
+  /** PRIORITY frames and frames of unknown types a second; one more ends the connection. */
+  readonly ignoredFramesPerSecond: number;
+  /** Written and not taken by the peer, data not counted; more ends the connection. */
+  readonly unsentControlBytes: number;
+  /** From the start to the peer's SETTINGS; and for its acknowledgement of ours. */
+  readonly handshakeMs: number;
+  /** From a frame's or header block's first byte to its last; longer ends the connection. */
+  readonly partialFrameMs: number;
+  /** Without a stream; then the connection is drained and done. Infinity: never. */
+  readonly idleMs: number;
+  /** Data waits for the peer's window and none moves; then the stream is reset. */
+  readonly stalledMs: number;
+}
+
+export const DEFAULT_LIMITS: ConnectionLimits = {
+  concurrentStreams: 1_000,
+  headerListBytes: 16_384,
+  headerBlockBytes: 65_536,
+  continuationFrames: 16,
+  resets: 1_000,
+  pingsPerSecond: 1_000,
+  settingsPerSecond: 50,
+  emptyDataPerSecond: 1_000,
+  windowUpdatesPerSecond: 20_000,
+  ignoredFramesPerSecond: 2_000,
+  unsentControlBytes: 1_048_576,
+  handshakeMs: 10_000,
+  partialFrameMs: 20_000,
+  idleMs: Number.POSITIVE_INFINITY,
+  stalledMs: 60_000,
+};
+
+export type LimitName =
+  | 'concurrent_streams'
+  | 'header_list_bytes'
+  | 'header_block_bytes'
+  | 'continuation_frames'
+  | 'resets'
+  | 'pings'
+  | 'settings'
+  | 'empty_data'
+  | 'window_updates'
+  | 'ignored_frames'
+  | 'unsent_control_bytes'
+  | 'handshake_time'
+  | 'partial_frame_time'
+  | 'idle_time'
+  | 'stalled_time';

@@ -1,0 +1,205 @@
+// Sends HEADERS and DATA within the peer's windows. What fits goes straight into the output; what
+// does not waits in its stream's queue, and the streams that could go on take turns, a frame each.
+import { Flag, FrameType } from '../frames/constants.ts';
+import { writeHeaderBlock } from '../frames/control-frames.ts';
+import { mostBlockBytes } from '../hpack/encoder.ts';
+import { MAX_INTEGER_BYTES } from '../hpack/integer.ts';
+import type { ConnectionState } from './connection-state.ts';
+import { type HeadersToSend, NO_QUEUE, Progress, type Stream } from './stream.ts';
+
+/** No more data than this is put into the output before the shell has taken it. */
+export const OUTPUT_BYTES = 262_144;
+/** Above this a stream's owner is told to wait; at half of it, that it may go on. */
+export const STREAM_QUEUE_BYTES = 65_536;
+/** A stream's turn, whatever frame size the peer allows. */
+const TURN_BYTES = 16_384;
+
+export function writeHeaders(
+  state: ConnectionState,
+  streamId: number,
+  headers: HeadersToSend,
+  isEnd: boolean,
+): void {
+  const { output } = state;
+  const most =
+    headers instanceof Uint8Array
+      ? headers.length + 2 * MAX_INTEGER_BYTES
+      : mostBlockBytes(headers);
+  if (most <= state.peerMaxFrameBytes) {
+    const at = output.beginFrame(most);
+    const end = encode(state, headers, output.block, at);
+    const flags = isEnd ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
+    output.endFrame(end, FrameType.HEADERS, flags, streamId);
+    return;
+  }
+  const block = Buffer.allocUnsafe(most);
+  const end = encode(state, headers, block, 0);
+  writeHeaderBlock(output, streamId, block.subarray(0, end), isEnd, state.peerMaxFrameBytes);
+}
+
+function encode(
+  state: ConnectionState,
+  headers: HeadersToSend,
+  target: Uint8Array,
+  at: number,
+): number {
+  return headers instanceof Uint8Array
+    ? state.encoder.encodePrebuilt(headers, target, at)
+    : state.encoder.encode(headers, target, at);
+}
+
+/** True when there is room for more; false asks the owner to wait for onWritable(). */
+export function sendData(
+  state: ConnectionState,
+  stream: Stream,
+  bytes: Uint8Array,
+  isEnd: boolean,
+): boolean {
+  const length = bytes.length;
+  if (length === 0 && !isEnd) return !stream.isOwnerWaiting;
+  if (canSendNow(state, stream, length)) {
+    writeNow(state, stream, bytes, isEnd);
+    return true;
+  }
+  if (stream.queuedBytes === 0) stream.progressMs = state.nowMs;
+  if (stream.queue === NO_QUEUE) stream.queue = [];
+  stream.queue.push(bytes);
+  stream.queuedBytes += length;
+  state.queuedBytes += length;
+  if (isEnd) stream.sending = Progress.ENDING;
+  makeReady(state, stream);
+  stream.isOwnerWaiting = stream.queuedBytes > STREAM_QUEUE_BYTES;
+  return !stream.isOwnerWaiting;
+}
+
+/** Nobody waits in front, and all of it fits. */
+function canSendNow(state: ConnectionState, stream: Stream, length: number): boolean {
+  if (stream.queue !== NO_QUEUE) return false;
+  if (length === 0) return true;
+  return (
+    state.readyHead === undefined &&
+    length <= stream.sendWindowBytes &&
+    length <= state.sendWindowBytes &&
+    state.output.sizeBytes + length <= OUTPUT_BYTES
+  );
+}
+
+function writeNow(state: ConnectionState, stream: Stream, bytes: Uint8Array, isEnd: boolean): void {
+  const { output, peerMaxFrameBytes } = state;
+  const length = bytes.length;
+  let at = 0;
+  do {
+    const to = Math.min(at + peerMaxFrameBytes, length);
+    const flags = isEnd && to === length ? Flag.END_STREAM : 0;
+    output.frameHeader(to - at, FrameType.DATA, flags, stream.id);
+    output.payload(bytes, at, to);
+    state.dataFramesSent += 1;
+    at = to;
+  } while (at < length);
+  stream.sendWindowBytes -= length;
+  state.sendWindowBytes -= length;
+  if (isEnd) endSending(state, stream);
+}
+
+/** Trailers end the stream, behind whatever is queued. */
+export function sendTrailers(
+  state: ConnectionState,
+  stream: Stream,
+  trailers: HeadersToSend,
+): void {
+  if (stream.queue !== NO_QUEUE) {
+    stream.trailers = trailers;
+    stream.sending = Progress.ENDING;
+    return;
+  }
+  writeHeaders(state, stream.id, trailers, true);
+  endSending(state, stream);
+}
+
+function endSending(state: ConnectionState, stream: Stream): void {
+  stream.sending = Progress.ENDED;
+  state.finish(stream);
+}
+
+/** Takes a turn from now on, if it has something to send and a window for it. */
+export function makeReady(state: ConnectionState, stream: Stream): void {
+  if (stream.isReady || stream.isClosed || stream.queue === NO_QUEUE) return;
+  if (stream.sendWindowBytes <= 0 && stream.queuedBytes > 0) return;
+  stream.isReady = true;
+  if (state.readyTail === undefined) state.readyHead = stream;
+  else state.readyTail.nextReady = stream;
+  state.readyTail = stream;
+}
+
+/** Moves queued data into the output, turn by turn, as far as windows and the output go. */
+export function pump(state: ConnectionState): void {
+  while (state.output.sizeBytes < OUTPUT_BYTES) {
+    const stream = state.readyHead;
+    if (stream === undefined) return;
+    if (state.sendWindowBytes <= 0 && stream.queuedBytes > 0 && !stream.isClosed) return;
+    state.readyHead = stream.nextReady;
+    if (state.readyHead === undefined) state.readyTail = undefined;
+    stream.nextReady = undefined;
+    stream.isReady = false;
+    if (stream.isClosed) continue;
+    takeTurn(state, stream);
+    makeReady(state, stream);
+  }
+}
+
+function takeTurn(state: ConnectionState, stream: Stream): void {
+  const length = Math.min(
+    stream.queuedBytes,
+    stream.sendWindowBytes,
+    state.sendWindowBytes,
+    state.peerMaxFrameBytes,
+    TURN_BYTES,
+  );
+  if (length < 0 || (length === 0 && stream.queuedBytes > 0)) return;
+  const isLast = length === stream.queuedBytes;
+  const isEnd = isLast && stream.sending === Progress.ENDING && stream.trailers === undefined;
+  state.output.frameHeader(length, FrameType.DATA, isEnd ? Flag.END_STREAM : 0, stream.id);
+  state.dataFramesSent += 1;
+  writeQueued(state, stream, length);
+  stream.queuedBytes -= length;
+  state.queuedBytes -= length;
+  stream.sendWindowBytes -= length;
+  state.sendWindowBytes -= length;
+  stream.progressMs = state.nowMs;
+  if (isLast) finishQueue(state, stream);
+  if (stream.isOwnerWaiting && stream.queuedBytes * 2 <= STREAM_QUEUE_BYTES) {
+    stream.isOwnerWaiting = false;
+    if (!stream.isClosed) state.handler.onWritable(stream);
+  }
+}
+
+/** The first `length` bytes of the queue, as the payload of one frame. */
+function writeQueued(state: ConnectionState, stream: Stream, length: number): void {
+  let left = length;
+  while (left > 0) {
+    const bytes = stream.queue[stream.queueAt];
+    if (bytes === undefined) throw new Error('a send queue is shorter than its count of bytes');
+    const from = stream.queueOffsetBytes;
+    const to = Math.min(from + left, bytes.length);
+    state.output.payload(bytes, from, to);
+    left -= to - from;
+    if (to < bytes.length) {
+      stream.queueOffsetBytes = to;
+      return;
+    }
+    stream.queueAt += 1;
+    stream.queueOffsetBytes = 0;
+  }
+  // What has been sent is let go of; one splice pays for many shifts.
+  if (stream.queueAt < 64) return;
+  stream.queue.splice(0, stream.queueAt);
+  stream.queueAt = 0;
+}
+
+function finishQueue(state: ConnectionState, stream: Stream): void {
+  const { trailers } = stream;
+  const isEnding = stream.sending === Progress.ENDING;
+  stream.dropQueue();
+  if (trailers !== undefined) writeHeaders(state, stream.id, trailers, true);
+  if (isEnding) endSending(state, stream);
+}
