@@ -6,11 +6,10 @@ import fc from 'fast-check';
 import { Code, StatusError } from '../common/status.ts';
 import { WireReader, WireType } from './wire.ts';
 
-const skipAll = (bytes: Uint8Array, end = bytes.length): number[] => {
+const skipAll = (bytes: Buffer, end = bytes.length): number[] => {
   const reader = new WireReader(bytes, 0, end);
   const numbers: number[] = [];
-  while (!reader.isDone) {
-    const tag = reader.tag();
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     numbers.push(tag >>> 3);
     reader.skip(tag);
   }
@@ -52,7 +51,7 @@ test('every field that protobuf writes is stepped over', (t) => {
     const writer = new BinaryWriter();
     for (const one of fields) write(writer, one);
     t.deepEqual(
-      skipAll(writer.finish()),
+      skipAll(Buffer.from(writer.finish())),
       fields.map(([, number]) => number),
     );
   };
@@ -61,16 +60,17 @@ test('every field that protobuf writes is stepped over', (t) => {
 
 test('a 64-bit varint is read exactly', (t) => {
   const check = (value: bigint): void => {
-    const reader = new WireReader(new BinaryWriter().uint64(value).finish());
+    const reader = new WireReader(Buffer.from(new BinaryWriter().uint64(value).finish()));
     t.is(reader.uint64(), value);
-    t.true(reader.isDone);
+    t.is(reader.tag(), 0);
   };
   t.notThrows(() => fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), check)));
 });
 
 test('any bytes are stepped over or refused, and never read past their end', (t) => {
-  const check = (bytes: Uint8Array, padding: Uint8Array): void => {
-    const outcome = (within: Uint8Array): unknown => {
+  const check = (given: Uint8Array, padding: Uint8Array): void => {
+    const bytes = Buffer.from(given);
+    const outcome = (within: Buffer): unknown => {
       try {
         return skipAll(within, bytes.length);
       } catch (error) {
@@ -79,7 +79,7 @@ test('any bytes are stepped over or refused, and never read past their end', (t)
       }
     };
     const alone = outcome(bytes);
-    t.deepEqual(outcome(Uint8Array.from([...bytes, ...padding])), alone);
+    t.deepEqual(outcome(Buffer.from([...bytes, ...padding])), alone);
   };
   const someBytes = fc.uint8Array({ maxLength: 40 });
   t.notThrows(() => fc.assert(fc.property(someBytes, someBytes, check), { numRuns: 2_000 }));
@@ -105,17 +105,57 @@ const refused: readonly (readonly [why: string, bytes: readonly number[], text: 
 
 for (const [why, bytes, text] of refused) {
   test(`refuses ${why}`, (t) => {
-    const error = t.throws(() => skipAll(Uint8Array.from(bytes)), { instanceOf: StatusError });
+    const error = t.throws(() => skipAll(Buffer.from(bytes)), { instanceOf: StatusError });
     t.is(error.code, Code.INVALID_ARGUMENT);
     t.regex(error.message, text);
   });
 }
 
 test('a reader of a part stays in it', (t) => {
-  const reader = new WireReader(Uint8Array.of(0x0a, 0x02, 1, 2), 0, 3);
+  const reader = new WireReader(Buffer.of(0x0a, 0x02, 1, 2), 0, 3);
   t.is(reader.tag() & 7, WireType.BYTES);
   t.throws(() => reader.length(), { instanceOf: StatusError });
-  const varint = Uint8Array.of(0x08, 0x80, 0x01);
+  const varint = Buffer.of(0x08, 0x80, 0x01);
   t.throws(() => skipAll(varint, 2), { instanceOf: StatusError });
   t.deepEqual(skipAll(varint, 3), [1]);
+});
+
+test('numbers and texts are what protobuf wrote', (t) => {
+  const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+  const check = (integer: bigint, double: number, text: string): void => {
+    const writer = new BinaryWriter().int64(integer).double(double).string(text).string(text);
+    const reader = new WireReader(Buffer.from(writer.finish()));
+    const read = reader.int64();
+    const isExact = Number.isSafeInteger(Number(integer));
+    t.is(read, isExact ? Number(integer) : Number(integer) * Number.POSITIVE_INFINITY);
+    t.is(reader.double(), double);
+    t.is(reader.text(), text);
+    t.is(String(reader.view()), text);
+    t.is(reader.tag(), 0);
+  };
+  const text = fc.string({ unit: 'binary', maxLength: 20 });
+  t.notThrows(() => fc.assert(fc.property(int64, fc.double(), text, check)));
+});
+
+test('a message within a message ends where it says', (t) => {
+  // Field 1 holds a message with field 1 = 5; after it comes field 2 = 6.
+  const reader = new WireReader(Buffer.of(0x0a, 2, 0x08, 5, 0x10, 6));
+  t.is(reader.tag(), 0x0a);
+  const outerEnd = reader.enter();
+  t.is(reader.tag(), 0x08);
+  t.is(reader.int64(), 5);
+  t.is(reader.tag(), 0);
+  reader.leave(outerEnd);
+  t.is(reader.tag(), 0x10);
+  const cut = new WireReader(Buffer.of(0x0a, 2, 0x08, 0x85, 0x10, 6));
+  cut.tag();
+  cut.enter();
+  cut.tag();
+  t.throws(() => cut.int64(), { message: /ends inside a field/ });
+});
+
+test('a text that is not UTF-8 is refused; a replacement character may be sent', (t) => {
+  t.is(new WireReader(Buffer.of(3, 0xef, 0xbf, 0xbd)).text(), '\ufffd');
+  t.throws(() => new WireReader(Buffer.of(1, 0xff)).text(), { message: /not valid UTF-8/ });
+  t.throws(() => new WireReader(Buffer.of(2, 0x61)).text(), { message: /2 bytes are announced/ });
 });

@@ -1,9 +1,10 @@
 // From the service definitions that ts-proto generates for our own API (torus/v1) to Backends and
 // back: a typed implementation is mounted as a Backend, a Backend is called as a typed client.
+
+import { toBuffer } from '../common/bytes.ts';
 import type { Log } from '../common/log.ts';
 import { Code, StatusError, statusOf } from '../common/status.ts';
 import type { Backend } from './backend.ts';
-import { toBuffer } from './bytes.ts';
 import { type InvokeOptions, invokeStream, invokeUnary } from './invoke.ts';
 import {
   bidiStream,

@@ -1,8 +1,9 @@
 // A node's answer as REST has it: JSON, and behind it the tensors that were wanted in binary.
+
+import { toBuffer } from '../../common/bytes.ts';
 import { Code, invalidArgument, StatusError } from '../../common/status.ts';
 import { type Datatype, elementCount, isDatatype } from '../../common/tensor.ts';
 import type { ModelInferResponse } from '../../proto/gen/inference/grpc_service.ts';
-import { toBuffer } from '../../transport/bytes.ts';
 import { type RawJson, rawJson } from '../exact-json.ts';
 import { isJsonDatatype } from './elements.ts';
 import { printableParameters } from './parameters.ts';

@@ -1,8 +1,9 @@
 // What a router must know of a request, without decoding it: which model and version, the request's
 // id, the sequence that it belongs to. Everything else in the bytes is stepped over, not checked.
 // Field numbers: proto/inference/grpc_service.proto. Of a scalar that comes twice the last counts.
-import { decodeText, TextReader } from '../text.ts';
-import { malformed, WireReader, WireType } from '../wire.ts';
+import { toBuffer } from '../../common/bytes.ts';
+import { TextReader } from '../text.ts';
+import { decodeText, malformed, WireReader, WireType } from '../wire.ts';
 import { readSequenceParameter, type Sequence } from './sequence.ts';
 
 /** Longer names and versions are refused with INVALID_ARGUMENT; no model has such a name. */
@@ -57,18 +58,18 @@ export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | unde
 
 /** The request id of a scanned call. @throws INVALID_ARGUMENT when it is not UTF-8. */
 export function requestId(call: ModelCall, bytes: Uint8Array): string {
-  return decodeText(bytes, call.idStart, call.idEnd);
+  return decodeText(toBuffer(bytes), call.idStart, call.idEnd);
 }
 
-function scan(fields: Fields, bytes: Uint8Array): ModelCall {
-  const reader = new WireReader(bytes);
+function scan(fields: Fields, message: Uint8Array): ModelCall {
+  const reader = new WireReader(toBuffer(message));
   let model = '';
   let version = '';
   let idStart = 0;
   let idEnd = 0;
   let sequence: Sequence | undefined;
-  while (!reader.isDone) {
-    const tag = reader.tag();
+  const { bytes } = reader;
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if ((tag & 7) !== WireType.BYTES) {
       reader.skip(tag);
       continue;
@@ -90,7 +91,7 @@ function scan(fields: Fields, bytes: Uint8Array): ModelCall {
   return { model, version, idStart, idEnd, sequence };
 }
 
-function name(bytes: Uint8Array, start: number, end: number): string {
+function name(bytes: Buffer, start: number, end: number): string {
   if (end - start > MAX_NAME_BYTES) {
     throw malformed(start, `a model name or version has more than ${MAX_NAME_BYTES} bytes`);
   }

@@ -1,7 +1,6 @@
 // The sequence parameters of a ModelInferRequest: requests of one sequence go to one copy of the
 // model. Reads entries of map<string, InferParameter>, only so far as they are about sequences.
-import { decodeText } from '../text.ts';
-import { malformed, WireReader, WireType } from '../wire.ts';
+import { decodeText, malformed, WireReader, WireType } from '../wire.ts';
 
 /** Longer sequence ids are refused with INVALID_ARGUMENT: a router keeps them. */
 export const MAX_SEQUENCE_ID_BYTES = 1024;
@@ -46,7 +45,7 @@ const KEYS: ReadonlyMap<number, { readonly key: Key; readonly bytes: Uint8Array 
  */
 export function readSequenceParameter(
   known: Sequence | undefined,
-  bytes: Uint8Array,
+  bytes: Buffer,
   start: number,
   end: number,
 ): Sequence | undefined {
@@ -65,11 +64,10 @@ function idOf(value: Choice): string {
 }
 
 /** Field 1 of the entry, if it is one of ours. */
-function entryKey(bytes: Uint8Array, start: number, end: number): Key | undefined {
+function entryKey(bytes: Buffer, start: number, end: number): Key | undefined {
   let key: Key | undefined;
   const reader = new WireReader(bytes, start, end);
-  while (!reader.isDone) {
-    const tag = reader.tag();
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === KEY_TAG) {
       const length = reader.length();
       key = keyAt(bytes, reader.position, length);
@@ -79,7 +77,7 @@ function entryKey(bytes: Uint8Array, start: number, end: number): Key | undefine
   return key;
 }
 
-function keyAt(bytes: Uint8Array, start: number, length: number): Key | undefined {
+function keyAt(bytes: Buffer, start: number, length: number): Key | undefined {
   const candidate = KEYS.get(length);
   if (candidate === undefined) return undefined;
   for (let at = 0; at < length; at++) {
@@ -89,11 +87,10 @@ function keyAt(bytes: Uint8Array, start: number, length: number): Key | undefine
 }
 
 /** Field 2 of the entry, an InferParameter; several are merged, so the last choice counts. */
-function entryValue(bytes: Uint8Array, start: number, end: number): Choice {
+function entryValue(bytes: Buffer, start: number, end: number): Choice {
   let value: Choice;
   const reader = new WireReader(bytes, start, end);
-  while (!reader.isDone) {
-    const tag = reader.tag();
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === VALUE_TAG) {
       const length = reader.length();
       value = parameterChoice(value, bytes, reader.position, reader.position + length);
@@ -104,11 +101,10 @@ function entryValue(bytes: Uint8Array, start: number, end: number): Choice {
 }
 
 /** The choice of an InferParameter, `before` when it makes none. */
-function parameterChoice(before: Choice, bytes: Uint8Array, start: number, end: number): Choice {
+function parameterChoice(before: Choice, bytes: Buffer, start: number, end: number): Choice {
   let value = before;
   const reader = new WireReader(bytes, start, end);
-  while (!reader.isDone) {
-    const tag = reader.tag();
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === BOOL_TAG) value = reader.uint64() !== 0n;
     else if (tag === INT64_TAG) value = BigInt.asIntN(64, reader.uint64());
     else if (tag === STRING_TAG) {

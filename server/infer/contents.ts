@@ -2,7 +2,7 @@
 // elements are counted first, so nothing is allocated for a tensor whose count is wrong.
 import { invalidArgument, type StatusError } from '../../common/status.ts';
 import { type Datatype, elementSizeBytes } from '../../common/tensor.ts';
-import { malformed, WireReader } from './wire.ts';
+import { malformed, WireReader, WireType } from '../../proto/wire.ts';
 
 /** The fields of InferTensorContents by number, each with the datatype that it is named after. */
 const FIELD_DATATYPE = [
@@ -37,6 +37,7 @@ const FIELD_OF: Record<Datatype, number | undefined> = {
 
 /** Wire type of an element that stands alone; all but BYTES may also come packed. */
 const WIRE_TYPE = [-1, 0, 0, 0, 0, 0, 5, 1, 2];
+const BYTES_FIELD = 8;
 
 export interface ContentsSize {
   readonly elements: number;
@@ -66,15 +67,16 @@ export function measureContents(
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     const field = tag >>> 3;
     const sentDatatype = FIELD_DATATYPE[field];
-    const wireType = tag & 7;
-    reader.skip(tag);
-    if (sentDatatype === undefined) continue;
-    const alone = WIRE_TYPE[field] === wireType;
-    if (!alone && wireType !== 2) continue;
-    const size = alone ? 1 : countPacked(reader, field);
-    if (size > 0 && field !== expected) throw wrongKind(sentDatatype, datatype, label);
-    elements += size;
-    if (field === 8) bytesBytes += 4 + reader.low;
+    let count = WIRE_TYPE[field] === (tag & 7) ? 1 : 0;
+    if ((tag & 7) === WireType.BYTES) {
+      const length = reader.length();
+      if (field === BYTES_FIELD) bytesBytes += 4 + length;
+      else count = countPacked(reader.bytes, reader.position, length, field);
+      reader.position += length;
+    } else reader.skip(tag);
+    if (sentDatatype === undefined || count === 0) continue;
+    if (field !== expected) throw wrongKind(sentDatatype, datatype, label);
+    elements += count;
   }
   const sizeBytes = datatype === 'BYTES' ? bytesBytes : elements * elementSizeBytes(datatype);
   return { elements, sizeBytes };
@@ -88,14 +90,12 @@ function wrongKind(sent: Datatype, expected: Datatype, { input, model }: InputLa
   );
 }
 
-/** Elements of the packed field that the reader has just passed. */
-function countPacked(reader: WireReader, field: number): number {
-  const { bytes, position: end } = reader;
-  const length = reader.low;
+/** Elements of a packed field, bytes[start, start + length). */
+function countPacked(bytes: Buffer, start: number, length: number, field: number): number {
   if (field === 6) return length / 4;
   if (field === 7) return length / 8;
   let count = 0;
-  for (let at = end - length; at < end; at += 1) {
+  for (let at = start; at < start + length; at += 1) {
     if ((bytes[at] ?? 0) < 0x80) count += 1;
   }
   return count;
@@ -119,7 +119,7 @@ export function convertContents(
     const wireType = tag & 7;
     if (tag >>> 3 !== field) reader.skip(tag);
     else if (WIRE_TYPE[field] === wireType) at = convertOne(reader, datatype, raw, at, label);
-    else if (wireType === 2) {
+    else if (wireType === WireType.BYTES) {
       const outerEnd = reader.enter();
       while (reader.position < reader.end) at = convertOne(reader, datatype, raw, at, label);
       reader.leave(outerEnd);
@@ -178,7 +178,7 @@ function copyFixed(reader: WireReader, datatype: Datatype, raw: Buffer, at: numb
   const start = reader.position;
   // One that stands alone was measured by skip(); a packed run may end in half an element.
   if (start + size > reader.end) {
-    throw malformed(`a ${datatype} is cut off`);
+    throw malformed(start, `a ${datatype} is cut off`);
   }
   reader.bytes.copy(raw, at, start, start + size);
   reader.position = start + size;

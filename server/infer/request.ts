@@ -1,8 +1,9 @@
 // A ModelInferRequest as it came, before anything is known of the model: names, shapes and where
 // the bytes lie. All data are views of the request; typed contents stay undecoded until their
 // input is known to be right. Field numbers: ../../proto/inference (package inference).
+import { toBuffer } from '../../common/bytes.ts';
 import { invalidArgument } from '../../common/status.ts';
-import { asBuffer, malformed, WireReader } from './wire.ts';
+import { malformed, WireReader } from '../../proto/wire.ts';
 
 /** Inputs or requested outputs of one request; above it INVALID_ARGUMENT. */
 export const MAX_REQUEST_TENSORS = 1024;
@@ -54,7 +55,7 @@ export interface RawRequest {
  * @throws INVALID_ARGUMENT for bytes that are no such message, or more of something than allowed.
  */
 export function decodeRequest(bytes: Uint8Array): RawRequest {
-  const reader = new WireReader(asBuffer(bytes));
+  const reader = new WireReader(toBuffer(bytes));
   const budget = { parameters: MAX_REQUEST_PARAMETERS };
   const inputs: RequestInput[] = [];
   const outputs: RequestedOutput[] = [];
@@ -97,7 +98,7 @@ function decodeInput(reader: WireReader, budget: Budget): RequestInput {
     else if (tag === 0x18) pushDimension(shape, reader.int64());
     else if (tag === 0x22) parameters = withParameter(parameters, reader, budget);
     else if (tag === 0x2a) {
-      if (contents !== undefined) throw malformed('an input has two contents');
+      if (contents !== undefined) throw malformed(reader.position, 'an input has two contents');
       contents = reader.view();
     } else reader.skip(tag);
   }
@@ -158,13 +159,12 @@ function decodeParameter(reader: WireReader): Parameter | undefined {
   const outerEnd = reader.enter();
   let parameter: Parameter | undefined;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-    if (tag === 0x08) parameter = { kind: 'bool', value: reader.bigint() !== 0n };
-    else if (tag === 0x10) parameter = { kind: 'int64', value: reader.bigint() };
+    if (tag === 0x08) parameter = { kind: 'bool', value: reader.uint64() !== 0n };
+    else if (tag === 0x10) parameter = { kind: 'int64', value: BigInt.asIntN(64, reader.uint64()) };
     else if (tag === 0x1a) parameter = { kind: 'string', value: reader.text() };
     else if (tag === 0x21) parameter = { kind: 'double', value: reader.double() };
-    else if (tag === 0x28) {
-      parameter = { kind: 'uint64', value: BigInt.asUintN(64, reader.bigint()) };
-    } else reader.skip(tag);
+    else if (tag === 0x28) parameter = { kind: 'uint64', value: reader.uint64() };
+    else reader.skip(tag);
   }
   reader.leave(outerEnd);
   return parameter;

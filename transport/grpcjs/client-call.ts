@@ -6,6 +6,7 @@ import type {
   InterceptingListener,
   StatusObject,
 } from '@grpc/grpc-js';
+import { toBuffer } from '../../common/bytes.ts';
 import { Code, codeOf, StatusError, statusOf } from '../../common/status.ts';
 import {
   type CallContext,
@@ -14,7 +15,6 @@ import {
   type StreamCall,
   type UnaryCall,
 } from '../backend.ts';
-import { toBuffer } from '../bytes.ts';
 import { STREAM_BUFFER_BYTES } from './channel-options.ts';
 import { fromGrpcMetadata, toGrpcMetadata } from './metadata.ts';
 

@@ -1,9 +1,9 @@
 // Metadata between our form and grpc-js's. Names that belong to the wire are left out both ways:
 // each hop writes its own.
 import { Metadata as GrpcMetadata } from '@grpc/grpc-js';
+import { toBuffer } from '../../common/bytes.ts';
 import type { Metadata } from '../backend.ts';
 import { NO_METADATA } from '../backend.ts';
-import { toBuffer } from '../bytes.ts';
 
 /** Written by each hop itself (gRPC over HTTP2, "Call-Definition"), or of no meaning in HTTP/2. */
 const OF_THE_WIRE = new Set([

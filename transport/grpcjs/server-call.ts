@@ -1,12 +1,12 @@
 // One call as it comes in through grpc-js, in the form that a Backend knows. It drives grpc-js's
 // call below its Node streams, so that the flow of messages is the callee's to pause.
 import type { Metadata as GrpcMetadata, ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import { toBuffer } from '../../common/bytes.ts';
 import { systemClock } from '../../common/clock.ts';
 import type { Log } from '../../common/log.ts';
 import { Code, StatusError, statusOf } from '../../common/status.ts';
 import type { Backend, Metadata, MethodKind, StreamCall, UnaryCall } from '../backend.ts';
 import { NO_METADATA } from '../backend.ts';
-import { toBuffer } from '../bytes.ts';
 import { wireMessage } from '../status-message.ts';
 import { STREAM_BUFFER_BYTES } from './channel-options.ts';
 import { fromGrpcMetadata, toGrpcMetadata } from './metadata.ts';

@@ -2,7 +2,7 @@
 // decoding it, and peers send the same literals over and over: a table of fixed size remembers the
 // text of literals seen twice. It depends on nothing but the bytes, so all connections of a thread
 // share it.
-import { toBuffer } from '../../bytes.ts';
+import { toBuffer } from '../../../common/bytes.ts';
 import { HpackError } from './hpack-error.ts';
 import { huffmanDecode, huffmanDecodedBytes, MAX_EXPANSION } from './huffman.ts';
 
