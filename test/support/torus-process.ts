@@ -43,6 +43,22 @@ export interface Exit {
   readonly stderr: string;
 }
 
+const running = new Set<ChildProcess>();
+let isGuarded = false;
+
+/** No process outlives the test run, also when that is cut short. */
+function endWithUs(child: ChildProcess): void {
+  if (!isGuarded) {
+    isGuarded = true;
+    process.once('exit', () => {
+      for (const one of running) one.kill('SIGKILL');
+    });
+    process.once('SIGTERM', () => process.exit(1));
+  }
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+}
+
 const environment = (): NodeJS.ProcessEnv => {
   const rest = Object.entries(process.env).filter(([name]) => !name.startsWith('TORUS_'));
   return Object.fromEntries(rest);
@@ -51,6 +67,7 @@ const environment = (): NodeJS.ProcessEnv => {
 /** Runs a command of the CLI to its end. */
 export async function torus(args: readonly string[], input?: string): Promise<Exit> {
   const child = spawn(process.execPath, [MAIN, ...args], { env: environment() });
+  endWithUs(child);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk) => {
     stdout += chunk;
@@ -70,6 +87,7 @@ export async function startTorus(options: StartOptions): Promise<TorusProcess> {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environment(),
   });
+  endWithUs(child);
   const output = new Output(child);
   await output.sees(/^torus ready .*\n/m, START_TIMEOUT_MS);
   const readyMs = performance.now() - startMs;
