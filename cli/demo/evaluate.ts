@@ -15,6 +15,7 @@ import { encodeRows, labelsOf, type Rows } from './rows.ts';
 
 const SERVICE = '/inference.GRPCInferenceService';
 const CALL_DEADLINE_MS = 10_000;
+const STATISTICS_POLL_MS = 50;
 const CONNECTIONS = 4;
 const CALLS_IN_FLIGHT = 32;
 const LOAD_MS = 2_000;
@@ -111,13 +112,26 @@ function runLoad(client: LoadClient, requests: readonly Uint8Array[]): Promise<R
   });
 }
 
+/** Asks again until it is answered: a busy machine may have moved the model a moment ago. */
+async function statistics(client: LoadClient, model: string): Promise<Buffer> {
+  const request = ModelStatisticsRequest.encode({ name: model, version: '' }).finish();
+  const endMs = systemClock.nowMs() + CALL_DEADLINE_MS;
+  for (;;) {
+    try {
+      return await call(client, 'ModelStatistics', request);
+    } catch (thrown) {
+      if (systemClock.nowMs() > endMs) throw thrown;
+    }
+    await new Promise((resolve) => setTimeout(resolve, STATISTICS_POLL_MS));
+  }
+}
+
 /** Rows and runs of a model so far, from ModelStatistics. */
 async function counters(
   client: LoadClient,
   model: string,
 ): Promise<{ readonly rows: number; readonly runs: number }> {
-  const request = ModelStatisticsRequest.encode({ name: model, version: '' }).finish();
-  const answer = ModelStatisticsResponse.decode(await call(client, 'ModelStatistics', request));
+  const answer = ModelStatisticsResponse.decode(await statistics(client, model));
   let [rows, runs] = [0, 0];
   for (const one of answer.modelStats) {
     rows += Number(one.inferenceCount);
