@@ -1,0 +1,114 @@
+// Runs a connection over a socket, plaintext or TLS: its bytes, its backpressure, its clock. All
+// that a tick has to send leaves in one write.
+import type { Socket } from 'node:net';
+import type { Connection } from '../connection/connection.ts';
+
+/** Milliseconds that only go forward; the one clock of a connection. */
+export type NowMs = () => number;
+
+/** After GOAWAY, the peer has this long to read it and close; then the socket is destroyed. */
+const LINGER_MS = 1_000;
+/** setTimeout takes no longer ones; the deadline is looked at again then. */
+const LONGEST_TIMER_MS = 3_600_000;
+
+export class ConnectionSocket {
+  readonly #socket: Socket;
+  readonly #connection: Connection;
+  readonly #nowMs: NowMs;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #isWoken = false;
+  #isEnding = false;
+
+  /** Takes the socket over: bytes that it has read before must have been unshifted. */
+  constructor(socket: Socket, connection: Connection, nowMs: NowMs) {
+    this.#socket = socket;
+    this.#connection = connection;
+    this.#nowMs = nowMs;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('drain', () => this.#onDrain());
+    socket.on('error', (error) => connection.lost(`the socket failed: ${error.message}`));
+    socket.on('end', () => connection.lost('the peer closed the socket'));
+    socket.on('close', () => this.#onClose());
+    this.flush();
+  }
+
+  /** Something was sent outside of the handler's calls: it leaves with the rest of the tick. */
+  wake(): void {
+    if (this.#isWoken) return;
+    this.#isWoken = true;
+    setImmediate(() => {
+      this.#isWoken = false;
+      this.flush();
+    });
+  }
+
+  /** Writes what the connection has, as long as the socket takes it. */
+  flush(): void {
+    const socket = this.#socket;
+    if (socket.destroyed || this.#isEnding) return;
+    while (!socket.writableNeedDrain && this.#connection.hasOutput) {
+      const chunks = this.#connection.take();
+      if (chunks.length > 1) socket.cork();
+      for (const chunk of chunks) socket.write(chunk);
+      if (chunks.length > 1) socket.uncork();
+      if (chunks.length === 0) break;
+    }
+    // Who takes no answers is asked no more questions.
+    if (socket.writableNeedDrain && !this.#connection.isDone) socket.pause();
+    if (this.#connection.isDone && !this.#connection.hasOutput) this.#end();
+    else this.#arm();
+  }
+
+  /** Lets open streams end, then closes. */
+  drain(): void {
+    this.#connection.drain(this.#nowMs());
+    this.flush();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#connection.receive(chunk, this.#nowMs());
+    this.flush();
+  }
+
+  #onDrain(): void {
+    this.#socket.resume();
+    this.flush();
+  }
+
+  #onClose(): void {
+    this.#connection.lost('the socket was closed');
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#socket.end();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#socket.resume();
+  }
+
+  /** One timer, moved only when the deadline came nearer: most deadlines pass unneeded. */
+  #arm(): void {
+    const atMs = this.#connection.deadlineMs();
+    if (atMs >= this.#timerAtMs) return;
+    clearTimeout(this.#timer);
+    const waitMs = Math.max(0, Math.ceil(atMs - this.#nowMs()));
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => this.#onTimer(), Math.min(waitMs, LONGEST_TIMER_MS));
+    this.#timer.unref();
+  }
+
+  #onTimer(): void {
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    this.#connection.onTime(this.#nowMs());
+    this.flush();
+  }
+}
