@@ -18,6 +18,9 @@ test('what is created comes back, once', async (t) => {
   const absent = await t.throwsAsync(catalog.require('model', 'iris'));
   t.is(codeOf(absent), Code.NOT_FOUND);
   t.is(absent?.message, "model 'iris' is not found");
+  await t.throwsAsync(catalog.require('version', versionKey('iris', 3)), {
+    message: "model version 'iris/3' is not found",
+  });
 });
 
 test('updates of many writers are all applied', async (t) => {

@@ -67,6 +67,11 @@ export function versionKey(name: string, version: number): string {
   return `${name}/${String(version).padStart(16, '0')}`;
 }
 
+/** As people know it: 'iris/3'. */
+function shownKey(key: string): string {
+  return key.replace(/\/0+(?=\d)/, '/');
+}
+
 /** @throws FAILED_PRECONDITION for a newer schema, DATA_LOSS for what is no such document. */
 function parseDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K> {
   const schema = body instanceof Object && 'schema' in body ? body.schema : undefined;
@@ -102,7 +107,7 @@ export class Catalog {
   /** @throws NOT_FOUND */
   async require<K extends Kind>(kind: K, key: string): Promise<Entry<K>> {
     const entry = await this.get(kind, key);
-    if (entry === undefined) throw notFound(`${TITLES[kind]} '${key}' is not found`);
+    if (entry === undefined) throw notFound(`${TITLES[kind]} '${shownKey(key)}' is not found`);
     return entry;
   }
 

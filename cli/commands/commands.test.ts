@@ -38,7 +38,7 @@ test('a training spec is the JSON of torus.v1.TrainingSpec; mistakes are told to
   const { message } = t.throws(() => trainingSpec(wrong));
   t.is(message.split('\n').length, 3);
   t.regex(message, /^--batch-size "0": must be at least 1\n/);
-  t.regex(message, /--held-out "2": must be a share/);
+  t.regex(message, /--held-out "2": must be a share,/);
   t.throws(() => trainingSpec({ ...flags, algorithm: 'cnn' }), { message: /needs --image-shape/ });
 });
 

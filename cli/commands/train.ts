@@ -1,7 +1,9 @@
 // torus train: starts a training job on a sealed data set and follows it.
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { MAX_HELD_OUT_RATIO, MIN_HELD_OUT_RATIO } from '../../catalog/documents.ts';
 import { invalidArgument } from '../../common/status.ts';
+import { DEFAULT_HELD_OUT_RATIO, TRAINING_DEFAULTS } from '../../control/admin/training-spec.ts';
 import { Job } from '../../proto/gen/torus/v1/job.ts';
 import { flagOf } from '../flags.ts';
 import { type CommandContext, clientCommand, followJob, lastPart } from './context.ts';
@@ -49,7 +51,9 @@ const flags = z.object({
   hidden: wholes.optional(),
   imageShape: wholes.optional(),
   heldOut: number
-    .refine((value) => value > 0 && value < 1, 'must be a share between 0 and 1, like 0.2')
+    .refine((value) => value >= MIN_HELD_OUT_RATIO && value <= MAX_HELD_OUT_RATIO, {
+      error: `must be a share, ${MIN_HELD_OUT_RATIO} to ${MAX_HELD_OUT_RATIO}`,
+    })
     .optional(),
   seed: whole(Number.MIN_SAFE_INTEGER).optional(),
   promote: z.boolean().default(true),
@@ -102,6 +106,7 @@ export async function startTraining(
 }
 
 export function trainCommand(parent: Command): void {
+  const { linear, mlp, cnn } = TRAINING_DEFAULTS;
   const command = parent
     .command('train')
     .description('train a model on a data set, and publish it')
@@ -114,13 +119,25 @@ export function trainCommand(parent: Command): void {
       '--task <task>',
       "classification or regression (default: by the target's type and values)",
     )
-    .option('--epochs <n>', 'passes over the training rows')
-    .option('--batch-size <n>', 'rows in a training step')
-    .option('--learning-rate <x>', "the optimiser's step")
-    .option('--hidden <sizes>', 'units of the hidden layers, like 64,32 (mlp)')
+    .option(
+      '--epochs <n>',
+      `passes over the training rows (default: ${mlp.epochs}, cnn ${cnn.epochs})`,
+    )
+    .option('--batch-size <n>', `rows in a training step (default: ${mlp.batchSize})`)
+    .option(
+      '--learning-rate <x>',
+      `the optimiser's step (default: ${mlp.learningRate}, linear ${linear.learningRate})`,
+    )
+    .option(
+      '--hidden <sizes>',
+      `units of the hidden layers (default: mlp ${mlp.hiddenUnits}, cnn ${cnn.hiddenUnits})`,
+    )
     .option('--image-shape <shape>', 'height,width,channels of the features (cnn)')
-    .option('--held-out <share>', 'share of the rows kept to evaluate on')
-    .option('--seed <n>', 'the same seed and data give the same model')
+    .option(
+      '--held-out <share>',
+      `share of the rows kept to evaluate on (default: ${DEFAULT_HELD_OUT_RATIO})`,
+    )
+    .option('--seed <n>', 'the same seed and data give the same model (default: random)')
     .option('--no-promote', 'publish, but leave the serving version as it is')
     .option('--detach', 'start the job and return')
     .addHelpText('after', EXAMPLES);

@@ -19,7 +19,7 @@ import { fromEnum } from './fields.ts';
 import { datasetMaybeVersionOf } from './resource-names.ts';
 
 const MAX_SEED = 2 ** 31;
-const DEFAULT_HELD_OUT_RATIO = 0.2;
+export const DEFAULT_HELD_OUT_RATIO = 0.2;
 /** Longest side of an image, or its channels. */
 const MAX_IMAGE_SIZE = 65_536;
 

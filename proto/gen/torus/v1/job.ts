@@ -612,7 +612,7 @@ export interface TrainingSpec {
   hyperparameters:
     | Hyperparameters
     | undefined;
-  /** Share of the rows kept out of training, to measure on; 0 <= ratio < 1; absent: 0.2. */
+  /** Share of the rows kept out of training, to measure on; 0.01 to 0.9; absent: 0.2. */
   heldOutRatio?:
     | number
     | undefined;
