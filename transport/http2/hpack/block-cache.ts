@@ -3,6 +3,7 @@
 // names, so what is remembered holds for any table when the block names none, else for the table's
 // generation at the time. Blocks that change the table are never here: they must be decoded each
 // time.
+import { byteHash } from './byte-hash.ts';
 import type { HeaderList } from './header-list.ts';
 
 /** Blocks remembered per connection, a power of two; others that share a slot displace them. */
@@ -21,13 +22,9 @@ interface Remembered {
   readonly list: HeaderList;
 }
 
-/** FNV-1a over the block, or the same over its length when that is over the limit. */
+/** What `find` and `offer` take; a block too long to be remembered has none of its own. */
 export function blockHash(bytes: Uint8Array, start: number, end: number): number {
-  const length = end - start;
-  if (length > MAX_BLOCK_BYTES) return length;
-  let hash = 0x811c9dc5 ^ length;
-  for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
-  return hash;
+  return end - start > MAX_BLOCK_BYTES ? 0 : byteHash(bytes, start, end);
 }
 
 function isSame(block: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
@@ -39,10 +36,25 @@ function isSame(block: Uint8Array, bytes: Uint8Array, start: number, end: number
 }
 
 export class BlockCache {
+  /** The one found last: often it is the next too, and needs no hash. */
+  #latest: Remembered | undefined;
   /** Undefined until a block came twice: a connection of one call costs nothing here. */
   #slots: (Remembered | undefined)[] | undefined;
   /** Hash of the block last missed at each slot: one is remembered when it comes again. */
   #missed: Int32Array | undefined;
+
+  /** As `find`, but only looks whether it is the block found last. */
+  findLatest(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    generation: number,
+  ): HeaderList | undefined {
+    const latest = this.#latest;
+    if (latest === undefined) return undefined;
+    if (latest.generation !== generation && latest.generation !== ANY_GENERATION) return undefined;
+    return isSame(latest.block, bytes, start, end) ? latest.list : undefined;
+  }
 
   /** `hash` is blockHash of the same bytes, `generation` the table's now. */
   find(
@@ -52,10 +64,12 @@ export class BlockCache {
     end: number,
     generation: number,
   ): HeaderList | undefined {
-    const found = this.#slots?.[(hash ^ (hash >>> 16)) & (SLOTS - 1)];
+    const found = this.#slots?.[hash & (SLOTS - 1)];
     if (found === undefined) return undefined;
     if (found.generation !== generation && found.generation !== ANY_GENERATION) return undefined;
-    return isSame(found.block, bytes, start, end) ? found.list : undefined;
+    if (!isSame(found.block, bytes, start, end)) return undefined;
+    this.#latest = found;
+    return found.list;
   }
 
   /**
@@ -71,7 +85,7 @@ export class BlockCache {
     list: HeaderList,
   ): void {
     if (end - start > MAX_BLOCK_BYTES || list.listBytes > MAX_LIST_BYTES) return;
-    const slot = (hash ^ (hash >>> 16)) & (SLOTS - 1);
+    const slot = hash & (SLOTS - 1);
     this.#missed ??= new Int32Array(SLOTS);
     if (this.#missed[slot] !== hash) {
       this.#missed[slot] = hash;

@@ -64,11 +64,12 @@ export class HpackDecoder {
    */
   decode(bytes: Uint8Array, start = 0, end: number = bytes.length): HeaderList {
     const generation = this.#table.generation;
+    const isKnownGood = this.#requiredTableBytes === Number.POSITIVE_INFINITY;
+    const latest = isKnownGood ? this.#cache.findLatest(bytes, start, end, generation) : undefined;
+    if (latest !== undefined) return latest;
     const hash = blockHash(bytes, start, end);
-    if (this.#requiredTableBytes === Number.POSITIVE_INFINITY) {
-      const known = this.#cache.find(hash, bytes, start, end, generation);
-      if (known !== undefined) return known;
-    }
+    const known = isKnownGood ? this.#cache.find(hash, bytes, start, end, generation) : undefined;
+    if (known !== undefined) return known;
     this.#reader.open(bytes, start, end);
     this.#sizeUpdates();
     while (!this.#reader.isAtEnd) this.#representation();
@@ -150,13 +151,17 @@ export class HpackDecoder {
   }
 
   #add(field: HeaderField): void {
-    this.#count(fieldBytes(field));
-    const { maxStringBytes, maxFields } = this.#limits;
-    if (field.value.length > maxStringBytes || field.name.length > maxStringBytes) {
-      this.#refuse('maxStringBytes');
-    }
-    if (this.#fields.length >= maxFields) this.#refuse('maxFields');
+    const sizeBytes = fieldBytes(field);
+    // No string is longer than its field: one comparison is enough for almost all.
+    if (sizeBytes > this.#limits.maxStringBytes) this.#checkStrings(field);
+    if (this.#fields.length >= this.#limits.maxFields) this.#refuse('maxFields');
+    this.#count(sizeBytes);
     if (this.#refusal === undefined) this.#fields.push(field);
+  }
+
+  #checkStrings({ name, value }: HeaderField): void {
+    if (Math.max(name.length, value.length) <= this.#limits.maxStringBytes) return;
+    this.#refuse('maxStringBytes');
   }
 
   #count(sizeBytes: number): void {

@@ -14,6 +14,15 @@ const MAX_ENTRY_SHARE = 0.5;
 /** At the start of a block at most two: the smallest size there was, and the one that is. */
 const MOST_UPDATE_BYTES = 2 * MAX_INTEGER_BYTES;
 
+/** Lists that encodeConstant remembers the block of; further ones are encoded each time. */
+const MAX_CONSTANT_LISTS = 32;
+
+/** The block of a constant list, right while the table's generation is this. */
+interface ConstantBlock {
+  generation: number;
+  block: Uint8Array;
+}
+
 /** An entry of the table, and the next older one of the same name. */
 interface Link {
   readonly id: number;
@@ -34,6 +43,7 @@ export class HpackEncoder {
   readonly #table = new DynamicTable(INITIAL_TABLE_BYTES, (field, id) => this.#forget(field, id));
   /** The newest entry of each name in the table. */
   readonly #newest = new Map<string, Link>();
+  readonly #constants = new Map<readonly HeaderField[], ConstantBlock>();
   /** Smallest capacity since the last block, when the peer must hear of a change. */
   #smallestBytes: number | undefined;
 
@@ -70,6 +80,28 @@ export class HpackEncoder {
       this.#startAfresh();
       throw thrown;
     }
+  }
+
+  /**
+   * As `encode`, for a list that never changes and is the same object each time: from about the
+   * third time on its bytes are only copied. What differs from call to call goes into an `encode`
+   * right behind it, which continues the block.
+   */
+  encodeConstant(fields: readonly HeaderField[], target: Uint8Array, at = 0): number {
+    const generation = this.#table.generation;
+    const known = this.#constants.get(fields);
+    if (known?.generation === generation) return this.encodePrebuilt(known.block, target, at);
+    const start = this.#writeUpdates(target, at);
+    const end = this.encode(fields, target, start);
+    if (generation !== this.#table.generation) return end;
+    const block = target.slice(start, end);
+    if (known !== undefined) {
+      known.generation = generation;
+      known.block = block;
+    } else if (this.#constants.size < MAX_CONSTANT_LISTS) {
+      this.#constants.set(fields, { generation, block });
+    }
+    return end;
   }
 
   /** The peer never sees what was just inserted: the next block empties its table as well. */
@@ -113,10 +145,12 @@ export class HpackEncoder {
     if (same !== undefined) return writeIndexed(target, at, this.#indexOf(same));
     const nameIndex = known?.index ?? (newest === undefined ? 0 : this.#indexOf(newest));
     const maxEntryBytes = this.#table.capacityBytes * MAX_ENTRY_SHARE;
-    if (indexing === 'without' || fieldBytes(field) > maxEntryBytes) {
+    // The first of its name goes in all the same: those after it can name it in a byte.
+    const isNamed = indexing === 'without' && nameIndex !== 0;
+    if (isNamed || fieldBytes(field) > maxEntryBytes) {
       return writeLiteral(target, at, field, nameIndex, 'without');
     }
-    const next = writeLiteral(target, at, field, nameIndex, indexing);
+    const next = writeLiteral(target, at, field, nameIndex, 'incremental');
     this.#insert(field);
     return next;
   }

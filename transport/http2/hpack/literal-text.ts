@@ -2,9 +2,10 @@
 // decoding it, and peers send the same literals over and over: a table of fixed size remembers the
 // text of literals seen twice. It depends on nothing but the bytes, so all connections of a thread
 // share it.
-import { toBuffer } from '../../../common/bytes.ts';
+import { byteHash } from './byte-hash.ts';
 import { HpackError } from './hpack-error.ts';
 import { huffmanDecode, huffmanDecodedBytes, MAX_EXPANSION } from './huffman.ts';
+import { octetText } from './octets.ts';
 
 /** Longer literals are decoded each time. */
 const MAX_REMEMBERED_BYTES = 64;
@@ -45,9 +46,8 @@ export class LiteralText {
     if (isSecret || length > MAX_REMEMBERED_BYTES) {
       return this.#text(bytes, start, end, isHuffman, maxBytes);
     }
-    let hash = length;
-    for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
-    const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
+    const hash = byteHash(bytes, start, end);
+    const slot = hash & (SLOTS - 1);
     const kind = isHuffman ? length | 0x80 : length;
     if (this.#kinds[slot] === kind && this.#isKey(slot, bytes, start, length)) {
       const known = this.#texts[slot] ?? '';
@@ -94,7 +94,7 @@ export class LiteralText {
     if (!isHuffman) {
       this.decodedBytes = end - start;
       if (this.decodedBytes > maxBytes) return undefined;
-      return toBuffer(bytes).toString('latin1', start, end);
+      return octetText(bytes, start, end);
     }
     let roomBytes = Math.ceil((end - start) * MAX_EXPANSION);
     if (roomBytes > maxBytes) {
@@ -107,6 +107,6 @@ export class LiteralText {
     const count = huffmanDecode(bytes, start, end, this.#scratch);
     if (count < 0) throw new HpackError('a string literal is no Huffman code');
     this.decodedBytes = count;
-    return this.#scratch.toString('latin1', 0, count);
+    return octetText(this.#scratch, 0, count);
   }
 }
