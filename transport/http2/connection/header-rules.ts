@@ -64,7 +64,8 @@ export function checkRequest(fields: readonly HeaderField[]): HeaderVerdict {
 export function checkResponse(fields: readonly HeaderField[]): HeaderVerdict {
   const status = fields[0] ?? NONE;
   if (status.name !== ':status') return 'a response starts with :status';
-  if (!/^[1-9][0-9][0-9]$/.test(status.value)) return 'a :status that is not three digits';
+  const number = decimalOf(status.value);
+  if (status.value.length !== 3 || number < 100) return 'a :status that is not three digits';
   if (status.value === '101') return 'HTTP/2 has no 101';
   return checkFields(fields, 1);
 }
@@ -92,7 +93,7 @@ function checkFields(fields: readonly HeaderField[], from: number): HeaderVerdic
     if (CONNECTION_FIELDS.has(name)) return `${name} is for connections, not for HTTP/2`;
     if (name === 'te' && value !== 'trailers') return 'te says something else than trailers';
     if (name === 'content-length') {
-      const length = contentLengthOf(value);
+      const length = decimalOf(value);
       if (length < 0) return 'a content-length that is no number';
       if (contentLength >= 0 && length !== contentLength) return 'two content-lengths that differ';
       contentLength = length;
@@ -125,7 +126,7 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-function contentLengthOf(value: string): number {
+function decimalOf(value: string): number {
   if (value.length === 0 || value.length > LONGEST_LENGTH_DIGITS) return -1;
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);

@@ -13,7 +13,13 @@ import { HpackError } from '../hpack/hpack-error.ts';
 import { Budget } from './budgets.ts';
 import { Ending } from './closed-streams.ts';
 import type { ConnectionState } from './connection-state.ts';
-import { checkRequest, checkResponse, checkTrailers, statusOf } from './header-rules.ts';
+import {
+  checkRequest,
+  checkResponse,
+  checkTrailers,
+  type HeaderVerdict,
+  statusOf,
+} from './header-rules.ts';
 import { Progress, type Stream } from './stream.ts';
 
 /** A header block whose end has not come. */
@@ -155,7 +161,7 @@ function takeNewHeaders(
     refuse(state, id);
     return;
   }
-  const verdict = requestVerdict(headers);
+  const verdict = verdictOf(headers, checkRequest);
   if (typeof verdict === 'string' || (isEnd && verdict > 0)) {
     const why = typeof verdict === 'string' ? verdict : 'no content behind a content-length';
     state.streamError(id, ErrorCode.PROTOCOL_ERROR, why);
@@ -173,13 +179,13 @@ function takeNewHeaders(
   state.handler.onHeaders(stream, headers, isEnd);
 }
 
-/** The same list comes again for the same bytes, its verdict with it. */
-function requestVerdict(headers: HeaderList): string | number {
-  const known = headers.verdict;
-  if (known !== undefined) return known;
-  const verdict = checkRequest(headers.fields);
-  headers.verdict = verdict;
-  return verdict;
+/** A list comes again for the same bytes, its verdict with it. Each end starts one kind only. */
+function verdictOf(
+  headers: HeaderList,
+  check: typeof checkRequest | typeof checkResponse,
+): HeaderVerdict {
+  headers.verdict ??= check(headers.fields);
+  return headers.verdict;
 }
 
 function noteOpened(state: ConnectionState, id: number): void {
@@ -233,7 +239,7 @@ function takeResponse(
   headers: HeaderList,
   isEnd: boolean,
 ): void {
-  const verdict = checkResponse(headers.fields);
+  const verdict = verdictOf(headers, checkResponse);
   if (typeof verdict === 'string') {
     state.streamError(stream.id, ErrorCode.PROTOCOL_ERROR, verdict);
     return;

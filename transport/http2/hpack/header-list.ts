@@ -62,7 +62,7 @@ export class HeaderList {
    * before brings it back, and nothing has to be worked out again.
    */
   note: unknown;
-  /** The same room for the connection: whether a request may look like this. */
+  /** The same room for the connection: whether a message may start like this. */
   verdict: string | number | undefined;
 
   constructor(

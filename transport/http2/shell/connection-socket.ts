@@ -1,6 +1,7 @@
 // Runs a connection over a socket, plaintext or TLS: its bytes, its backpressure, its clock. All
 // that a tick has to send leaves in one write.
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Connection } from '../connection/connection.ts';
 
 /** Milliseconds that only go forward; the one clock of a connection. */
@@ -12,7 +13,7 @@ const LINGER_MS = 1_000;
 const LONGEST_TIMER_MS = 3_600_000;
 
 export class ConnectionSocket {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #connection: Connection;
   readonly #nowMs: NowMs;
   #timer: NodeJS.Timeout | undefined;
@@ -21,11 +22,11 @@ export class ConnectionSocket {
   #isEnding = false;
 
   /** Takes the socket over: bytes that it has read before must have been unshifted. */
-  constructor(socket: Socket, connection: Connection, nowMs: NowMs) {
+  constructor(socket: Duplex, connection: Connection, nowMs: NowMs) {
     this.#socket = socket;
     this.#connection = connection;
     this.#nowMs = nowMs;
-    socket.setNoDelay(true);
+    if (socket instanceof Socket) socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error) => connection.lost(`the socket failed: ${error.message}`));

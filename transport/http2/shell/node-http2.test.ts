@@ -4,9 +4,11 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { duplexPair } from 'node:stream';
 import test from 'ava';
 import { Connection } from '../connection/connection.ts';
 import { CollectHandler, EchoHandler } from '../connection/echo-handler.ts';
+import { DEFAULT_LIMITS } from '../connection/limits.ts';
 import { connectionOptions } from '../connection/options.ts';
 import type { Stream } from '../connection/stream.ts';
 import { headerField } from '../hpack/header-field.ts';
@@ -185,6 +187,53 @@ test("our client at node's server: many calls at once, small and large", async (
   await closed;
   server.close();
   await once(server, 'close');
+});
+
+test('a peer that reads nothing is not read from either, and loses nothing', async (t) => {
+  const [ours, theirs] = duplexPair({ highWaterMark: 4096 });
+  const handler = new EchoHandler();
+  const limits = { ...DEFAULT_LIMITS, unsentControlBytes: 20_000 };
+  const connection = new Connection(connectionOptions(true, { limits }), handler, nowMs());
+  handler.serve(connection);
+  new ConnectionSocket(ours, connection, nowMs);
+  const collected = new CollectHandler((stream, bytes) => client.consume(stream, bytes));
+  const client: Connection = new Connection(connectionOptions(false), collected, nowMs());
+  const request = [':method POST', ':scheme http', ':path /', ':authority a']
+    .map((line) => line.split(' '))
+    .map(([name = '', value = '']) => headerField(name, value));
+  for (let call = 0; call < 2_000; call++) {
+    client.open(request, true);
+    for (const chunk of client.take()) theirs.write(chunk);
+  }
+  t.true(theirs.writableNeedDrain);
+  t.is(handler.failure, undefined);
+  t.true(handler.done < 1_000);
+  const allDone = new Promise<void>((resolve) => {
+    theirs.on('data', (chunk: Buffer) => {
+      client.receive(chunk, nowMs());
+      if (collected.done === 2_000) resolve();
+    });
+  });
+  await allDone;
+  t.is(handler.failure, undefined);
+  ours.destroy();
+  theirs.destroy();
+});
+
+test('a socket that is destroyed takes its streams with it', async (t) => {
+  const server = await echoServer();
+  const session = http2.connect(`http://127.0.0.1:${server.port}`);
+  session.on('error', () => {});
+  const stream = session.request({ ':method': 'POST', ':path': '/' });
+  stream.on('error', () => {});
+  stream.write('hello');
+  await once(stream, 'data');
+  t.is(server.connections[0]?.openStreams, 1);
+  server.shells[0]?.destroy();
+  await once(session, 'close');
+  await server.close();
+  t.is(server.connections[0]?.openStreams, 0);
+  t.is(server.handlers[0]?.resets, 1);
 });
 
 test('who speaks another protocol is told and cut off', async (t) => {
