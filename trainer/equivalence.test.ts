@@ -39,3 +39,15 @@ test('one row that differs, or is no number, refuses the file', async (t) => {
     t.is(error?.code, Code.INTERNAL);
   }
 });
+
+test('a row far outside of the training data is compared by what FP32 can tell', async (t) => {
+  const far = tableOf({ columns, rows: [...Array(10).keys(), 4.5e9].map((x) => [x, x]) });
+  const farRows = Int32Array.of(10);
+  const answer = 4 * (2 * ((4.5e9 - 4.5) / Math.sqrt(8.25)) + 1) + 6;
+  const compare = (value: number) => {
+    const outputs = Float32Array.of(value);
+    return compareWithRuntime(onnx, { table: far, features, head, rows: farRows, outputs });
+  };
+  t.true((await compare(answer * (1 + 3e-7))) < 1e-5);
+  await t.throwsAsync(compare(answer * 1.001), { message: /differs/ });
+});
