@@ -3,7 +3,7 @@
 // and those who watch in this process hear of it at once (others look for themselves).
 import type { z } from 'zod';
 import { prettifyError } from 'zod';
-import { Code, notFound, StatusError, statusOf } from '../common/status.ts';
+import { Code, hasCode, notFound, StatusError, statusOf } from '../common/status.ts';
 import {
   type DocumentStore,
   type ListOptions,
@@ -156,7 +156,7 @@ export class Catalog {
     try {
       return await this.put(kind, key, doc, 0);
     } catch (error) {
-      if (!isAborted(error)) throw error;
+      if (!hasCode(error, Code.ABORTED)) throw error;
       throw new StatusError(Code.ALREADY_EXISTS, `${TITLES[kind]} '${key}' is there already`);
     }
   }
@@ -175,23 +175,24 @@ export class Catalog {
   }
 
   /**
-   * Applies a pure change to the document as it is, again when another writer was faster. A change
-   * that returns the document it was given writes nothing; one that throws refuses.
+   * Applies a change to the document as it is, again when another writer was faster. A change that
+   * returns the document it was given writes nothing; one that throws refuses. It only decides; it
+   * may read other documents for that.
    * @throws NOT_FOUND, ABORTED after MAX_UPDATE_ATTEMPTS, what `change` throws.
    */
   async update<K extends Kind>(
     kind: K,
     key: string,
-    change: (doc: DocOf<K>, entry: Entry<K>) => DocOf<K>,
+    change: (doc: DocOf<K>, entry: Entry<K>) => DocOf<K> | Promise<DocOf<K>>,
   ): Promise<Entry<K>> {
     for (let attempt = 1; ; attempt += 1) {
       const entry = await this.require(kind, key);
-      const next = change(entry.doc, entry);
+      const next = await change(entry.doc, entry);
       if (next === entry.doc) return entry;
       try {
         return await this.put(kind, key, next, entry.revision);
       } catch (error) {
-        if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+        if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
       }
     }
   }
@@ -211,8 +212,4 @@ export class Catalog {
   #tell(kind: Kind, key: string): void {
     for (const listener of [...this.#listeners]) listener(kind, key);
   }
-}
-
-export function isAborted(error: unknown): boolean {
-  return error instanceof StatusError && error.code === Code.ABORTED;
 }

@@ -1,9 +1,9 @@
 // What may happen to a data set and its versions. Imports add rows to the one open version; sealing
 // fixes it for ever. The row store is the truth about rows and counts, the documents tell of it;
 // each step can be repeated after a crash and then completes.
-import { failedPrecondition } from '../common/status.ts';
+import { Code, failedPrecondition, hasCode } from '../common/status.ts';
 import type { Column, DatasetStore, RowCounts } from '../stores/datasets/datasets.ts';
-import { type Catalog, type Entry, isAborted, versionKey } from './catalog.ts';
+import { type Catalog, type Entry, versionKey } from './catalog.ts';
 import { CATALOG_SCHEMA, type DatasetDoc, type DatasetVersionDoc } from './documents.ts';
 
 export function newDataset(
@@ -117,7 +117,7 @@ export async function openDatasetVersion(
       0,
     );
   } catch (error) {
-    if (!isAborted(error)) throw error;
+    if (!hasCode(error, Code.ABORTED)) throw error;
     return await catalog.require('dataset_version', key);
   }
 }

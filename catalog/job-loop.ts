@@ -2,7 +2,8 @@
 // its handler. It is told of new jobs by the registry's announcement and also looks itself every
 // few seconds, so no hint need arrive. A job whose worker died (SIGKILL included)
 // has nobody renewing its lease; the next look takes it again under a higher epoch.
-import { type Entry, isAborted } from './catalog.ts';
+import { Code, hasCode } from '../common/status.ts';
+import type { Entry } from './catalog.ts';
 import type {
   ImportDatasetSpec,
   ImportModelSpec,
@@ -149,7 +150,7 @@ class Loop implements JobLoop {
       log.warn({ job: key, state: next.state, reason: next.error?.message }, 'job ended untaken');
     } catch (error) {
       await registry.releaseLease(lease);
-      if (isAborted(error)) return undefined;
+      if (hasCode(error, Code.ABORTED)) return undefined;
       throw error;
     }
     await registry.releaseLease(lease);

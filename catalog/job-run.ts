@@ -3,9 +3,9 @@
 // whose claim is lost writes nothing more.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { Code, StatusError, statusOf } from '../common/status.ts';
+import { Code, hasCode, StatusError, statusOf } from '../common/status.ts';
 import type { Registry } from '../registry/registry.ts';
-import { type Catalog, type Entry, isAborted } from './catalog.ts';
+import type { Catalog, Entry } from './catalog.ts';
 import type { JobDoc } from './documents.ts';
 import {
   cancelJob,
@@ -153,7 +153,7 @@ export class JobRun {
         ),
       );
     } catch (error) {
-      if (isAborted(error)) this.#end('lost');
+      if (hasCode(error, Code.ABORTED)) this.#end('lost');
       else log.warn({ job: this.claim.id, err: error }, 'progress could not be written');
     }
   }
@@ -206,8 +206,8 @@ export class JobRun {
         return;
       } catch (error) {
         log.warn({ job: this.claim.id, err: error }, 'end of job could not be written');
-        const isGone = error instanceof StatusError && error.code === Code.NOT_FOUND;
-        if (isAborted(error) || isGone) return;
+        const isGone = hasCode(error, Code.NOT_FOUND);
+        if (hasCode(error, Code.ABORTED) || isGone) return;
       }
       await new Promise<void>((resolve) => clock.after(END_WRITE_PAUSE_MS, resolve));
     }

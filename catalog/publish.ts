@@ -2,7 +2,7 @@
 // number) is stored as a blob by the caller, then the version document is written once. A job's
 // number is fixed in the job's document first, so a job that is tried again, or two workers that
 // both think it theirs, publish one version between them.
-import { Code, StatusError } from '../common/status.ts';
+import { Code, hasCode, StatusError } from '../common/status.ts';
 import { type Catalog, type Entry, versionKey } from './catalog.ts';
 import { CATALOG_SCHEMA, type VersionDoc } from './documents.ts';
 import { checkClaim, type JobClaim, reserveJobVersion } from './jobs.ts';
@@ -19,7 +19,7 @@ export async function ensureModel(
   try {
     return await catalog.create('model', name, newModel(name, dateMs));
   } catch (error) {
-    if (!isAlreadyThere(error)) throw error;
+    if (!hasCode(error, Code.ALREADY_EXISTS)) throw error;
     return await catalog.require('model', name);
   }
 }
@@ -90,7 +90,7 @@ export async function publishVersion(
       return { ...next, updatedMs: dateMs };
     });
   } catch (error) {
-    if (!isNotFound(error)) throw error;
+    if (!hasCode(error, Code.NOT_FOUND)) throw error;
     await catalog.remove('version', key, entry.revision);
     throw error;
   }
@@ -106,16 +106,9 @@ async function createOrAdopt(
   try {
     return await catalog.create('version', key, doc);
   } catch (error) {
-    const there = isAlreadyThere(error) && adopts ? await catalog.get('version', key) : undefined;
+    const there =
+      hasCode(error, Code.ALREADY_EXISTS) && adopts ? await catalog.get('version', key) : undefined;
     if (there === undefined || there.doc.source !== doc.source) throw error;
     return there;
   }
-}
-
-function isAlreadyThere(error: unknown): boolean {
-  return error instanceof StatusError && error.code === Code.ALREADY_EXISTS;
-}
-
-function isNotFound(error: unknown): boolean {
-  return error instanceof StatusError && error.code === Code.NOT_FOUND;
 }

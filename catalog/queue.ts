@@ -1,7 +1,7 @@
 // How a job comes to be: its document first (the record of truth), then the announcement that only
 // saves time. A repeated call with the same id finds the job that is there.
 import type { Log } from '../common/log.ts';
-import { Code, StatusError } from '../common/status.ts';
+import { Code, hasCode } from '../common/status.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Catalog, Entry } from './catalog.ts';
 import type { JobSpec } from './documents.ts';
@@ -41,7 +41,7 @@ async function createOrFind(
   try {
     return await catalog.create('job', id, newJob(id, spec, dateMs));
   } catch (error) {
-    if (!(error instanceof StatusError) || error.code !== Code.ALREADY_EXISTS) throw error;
+    if (!hasCode(error, Code.ALREADY_EXISTS)) throw error;
     const found = await catalog.require('job', id);
     if (found.doc.spec.kind === spec.kind) return found;
     throw error;

@@ -1,7 +1,7 @@
 // Promotion and deletion of model versions, which touch two documents. The order of the writes
 // keeps one promise through any crash and any race: a model never serves a version that is gone.
-import { Code, failedPrecondition, StatusError } from '../common/status.ts';
-import { type Catalog, type Entry, isAborted, MAX_UPDATE_ATTEMPTS, versionKey } from './catalog.ts';
+import { Code, failedPrecondition, hasCode, StatusError } from '../common/status.ts';
+import { type Catalog, type Entry, MAX_UPDATE_ATTEMPTS, versionKey } from './catalog.ts';
 import type { ModelDoc, VersionDoc } from './documents.ts';
 import { dropVersion, loadVersion, promote, retire } from './models.ts';
 
@@ -25,21 +25,12 @@ export async function changeModel(
   { revision, version }: ModelChange,
   change: (model: ModelDoc, version: VersionDoc | undefined) => ModelDoc,
 ): Promise<Entry<'model'>> {
-  for (let attempt = 1; ; attempt += 1) {
-    const entry = await catalog.require('model', model);
+  return await catalog.update('model', model, async (doc, entry) => {
     checkRevision(`model '${model}'`, entry.revision, revision);
-    const found =
-      version === undefined
-        ? undefined
-        : (await catalog.require('version', versionKey(model, version))).doc;
-    const next = change(entry.doc, found);
-    if (next === entry.doc) return entry;
-    try {
-      return await catalog.put('model', model, next, entry.revision);
-    } catch (error) {
-      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
-    }
-  }
+    if (version === undefined) return change(doc, undefined);
+    const found = await catalog.require('version', versionKey(model, version));
+    return change(doc, found.doc);
+  });
 }
 
 /** @throws NOT_FOUND, FAILED_PRECONDITION when the version is not READY. */
@@ -120,7 +111,7 @@ export async function deleteModel(
     try {
       return await catalog.remove('model', model, retired.revision);
     } catch (error) {
-      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+      if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
     }
   }
 }
@@ -141,7 +132,7 @@ async function removeAsItIs(catalog: Catalog, key: string): Promise<void> {
     try {
       return await catalog.remove('version', key, entry.revision);
     } catch (error) {
-      if (!isAborted(error) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+      if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
     }
   }
 }

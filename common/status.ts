@@ -82,6 +82,10 @@ export function statusOf(thrown: unknown, fallback: Code = Code.INTERNAL): Statu
   return new StatusError(fallback, message, { cause: thrown });
 }
 
+export function hasCode(thrown: unknown, code: Code): boolean {
+  return thrown instanceof StatusError && thrown.code === code;
+}
+
 export function invalidArgument(message: string): StatusError {
   return new StatusError(Code.INVALID_ARGUMENT, message);
 }

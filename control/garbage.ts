@@ -6,8 +6,8 @@ import type { Catalog, Entry } from '../catalog/catalog.ts';
 import type { JobDoc } from '../catalog/documents.ts';
 import { hasEnded } from '../catalog/jobs.ts';
 import type { Log } from '../common/log.ts';
-import { Code, StatusError } from '../common/status.ts';
-import { decodeManifest, MAX_MANIFEST_BYTES } from '../model/manifest.ts';
+import { Code, hasCode } from '../common/status.ts';
+import { type Manifest, readManifest } from '../model/manifest.ts';
 import {
   type BlobListing,
   type BlobReader,
@@ -28,8 +28,6 @@ export interface GarbageOptions {
   readonly log: Log;
   /** The date, milliseconds since 1970. */
   readonly dateMs: () => number;
-  /** Default GARBAGE_GRACE_MS. */
-  readonly graceMs?: number;
   /** Ends the pass before the next removal. */
   readonly signal?: AbortSignal;
 }
@@ -41,8 +39,8 @@ export interface GarbageReport {
 }
 
 /** Blobs that a job names, as long as it may still read them. */
-export function blobsOfJob(job: JobDoc, nowMs: number, graceMs: number): readonly string[] {
-  if (hasEnded(job) && nowMs - (job.endedMs ?? job.updatedMs) > graceMs) return [];
+function blobsOfJob(job: JobDoc, nowMs: number): readonly string[] {
+  if (hasEnded(job) && nowMs - (job.endedMs ?? job.updatedMs) > GARBAGE_GRACE_MS) return [];
   switch (job.spec.kind) {
     case 'train':
       return [];
@@ -74,35 +72,24 @@ export async function forgetOldJobs(options: GarbageOptions): Promise<number> {
   return old.length;
 }
 
-/** Those of a listing that nothing names and that are old enough. */
-export function garbageOf(
-  listing: readonly BlobListing[],
-  named: ReadonlySet<string>,
-  nowMs: number,
-  graceMs: number,
-): readonly BlobListing[] {
-  return listing.filter(
-    ({ sha256, writtenMs }) => !named.has(sha256) && nowMs - writtenMs > graceMs,
-  );
-}
-
 /**
  * One pass. The blobs are listed before it is read what is named, so a blob that is named meanwhile
  * is seen; one that is written again between is young. Nothing is removed when a manifest can't be
  * read.
  */
 export async function collectGarbage(options: GarbageOptions): Promise<GarbageReport> {
-  const { blobs, log, dateMs, graceMs = GARBAGE_GRACE_MS } = options;
+  const { blobs, log, dateMs } = options;
   const listing = await listAll(blobs);
   const nowMs = dateMs();
-  const old = listing.filter(({ writtenMs }) => nowMs - writtenMs > graceMs);
+  const old = listing.filter(({ writtenMs }) => nowMs - writtenMs > GARBAGE_GRACE_MS);
   if (old.length === 0) return { blobs: listing.length, removed: 0, removedBytes: 0 };
-  const garbage = garbageOf(old, await namedBlobs(options, nowMs, graceMs), nowMs, graceMs);
+  const named = await namedBlobs(options, nowMs);
+  const garbage = old.filter(({ sha256 }) => !named.has(sha256));
   let removed = 0;
   let removedBytes = 0;
   for (const { sha256, sizeBytes } of garbage) {
     if (options.signal?.aborted) break;
-    if (!(await isStillOld(blobs, sha256, dateMs() - graceMs))) continue;
+    if (!(await isStillOld(blobs, sha256, dateMs() - GARBAGE_GRACE_MS))) continue;
     await blobs.remove(sha256);
     removed += 1;
     removedBytes += sizeBytes;
@@ -133,45 +120,33 @@ async function isStillOld(blobs: BlobStore, sha256: string, limitMs: number): Pr
 async function namedBlobs(
   { catalog, blobs, log }: GarbageOptions,
   nowMs: number,
-  graceMs: number,
 ): Promise<Set<string>> {
   const named = new Set<string>();
   for await (const { doc } of catalog.scan('job')) {
-    for (const sha256 of blobsOfJob(doc, nowMs, graceMs)) named.add(sha256);
+    for (const sha256 of blobsOfJob(doc, nowMs)) named.add(sha256);
   }
   for await (const { key, doc } of catalog.scan('version')) {
     if (named.has(doc.manifestSha256)) continue;
     named.add(doc.manifestSha256);
-    const bytes = await readManifest(blobs, doc.manifestSha256);
-    if (bytes === undefined) {
+    const manifest = await manifestOf(blobs, doc.manifestSha256);
+    if (manifest === undefined) {
       log.error(
         { version: key, manifest: doc.manifestSha256 },
         'the manifest of a version is gone',
       );
       continue;
     }
-    for (const { sha256 } of decodeManifest(bytes).files) named.add(sha256);
+    for (const { sha256 } of manifest.files) named.add(sha256);
   }
   return named;
 }
 
-async function readManifest(blobs: BlobReader, sha256: string): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let sizeBytes = 0;
+/** Undefined when it is not there any more. */
+async function manifestOf(blobs: BlobReader, sha256: string): Promise<Manifest | undefined> {
   try {
-    for await (const chunk of blobs.read(sha256)) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > MAX_MANIFEST_BYTES) {
-        throw new StatusError(
-          Code.DATA_LOSS,
-          `manifest ${sha256} is larger than a manifest can be`,
-        );
-      }
-      chunks.push(chunk);
-    }
+    return await readManifest(blobs, sha256);
   } catch (error) {
-    if (error instanceof StatusError && error.code === Code.NOT_FOUND) return undefined;
+    if (hasCode(error, Code.NOT_FOUND)) return undefined;
     throw error;
   }
-  return Buffer.concat(chunks);
 }

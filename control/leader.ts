@@ -6,7 +6,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import { CATALOG_SCHEMA } from '../catalog/documents.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { Code, StatusError } from '../common/status.ts';
+import { Code, hasCode } from '../common/status.ts';
 import { LEADER_LEASE_MS, NODE_TTL_MS, type Registry } from '../registry/registry.ts';
 import {
   isSure,
@@ -197,7 +197,7 @@ export class Leader {
       try {
         return (await catalog.create('cluster', LEASE_NAME, first)).doc.epoch;
       } catch (error) {
-        if (!(error instanceof StatusError) || error.code !== Code.ALREADY_EXISTS) throw error;
+        if (!hasCode(error, Code.ALREADY_EXISTS)) throw error;
       }
     }
     const raised = await catalog.update('cluster', LEASE_NAME, (doc) => ({

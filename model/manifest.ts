@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { isName, isSha256 } from '../common/names.ts';
 import { Code, StatusError } from '../common/status.ts';
 import { DATATYPES } from '../common/tensor.ts';
+import type { BlobInfo, BlobReader, BlobStore } from '../stores/blobs/blobs.ts';
+import { readSmallBlob, writeSmallBlob } from '../stores/blobs/small-blobs.ts';
 
 export const MANIFEST_SCHEMA = 1;
 /** Above it a manifest is refused with INVALID_ARGUMENT: it is read whole. */
@@ -65,6 +67,24 @@ export type ManifestFile = Manifest['files'][number];
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const files = [...manifest.files].sort((a, b) => (a.path < b.path ? -1 : 1));
   return new TextEncoder().encode(JSON.stringify(manifestSchema.parse({ ...manifest, files })));
+}
+
+/** Its hash is the name by which nodes fetch the version. @throws as the store does */
+export function writeManifest(
+  blobs: Pick<BlobStore, 'write'>,
+  manifest: Manifest,
+): Promise<BlobInfo> {
+  return writeSmallBlob(blobs, encodeManifest(manifest));
+}
+
+/** @throws NOT_FOUND when it is not there, DATA_LOSS saying what is wrong with it. */
+export async function readManifest(blobs: BlobReader, sha256: string): Promise<Manifest> {
+  return decodeManifest(await readManifestBytes(blobs, sha256));
+}
+
+/** As it was written. @throws as readManifest */
+export function readManifestBytes(blobs: BlobReader, sha256: string): Promise<Buffer> {
+  return readSmallBlob(blobs, { sha256, what: 'the manifest', maxBytes: MAX_MANIFEST_BYTES });
 }
 
 /** @throws DATA_LOSS saying what is wrong with it. */

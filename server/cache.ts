@@ -8,9 +8,9 @@ import { isSha256 } from '../common/names.ts';
 import { Code, StatusError } from '../common/status.ts';
 import {
   decodeManifest,
-  MAX_MANIFEST_BYTES,
   type Manifest,
   type ManifestFile,
+  readManifestBytes,
 } from '../model/manifest.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { verified } from '../stores/blobs/verified.ts';
@@ -142,7 +142,7 @@ export class VersionCache {
   }
 
   async #fetch(name: string, folder: string): Promise<Held> {
-    const manifestBytes = await this.#readManifest(name);
+    const manifestBytes = await readManifestBytes(this.#blobs, name);
     const manifest = decodeManifest(manifestBytes);
     const sizeBytes = sizeOf(manifest);
     await this.#makeRoom(sizeBytes, name);
@@ -167,17 +167,6 @@ export class VersionCache {
     const held = { manifest, sizeBytes, users: 0, lastUsed: ++this.#uses, isVerified: true };
     this.#held.set(name, held);
     return held;
-  }
-
-  async #readManifest(name: string): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    const source = verified(this.#blobs.read(name), {
-      sha256: name,
-      what: 'the manifest',
-      maxBytes: MAX_MANIFEST_BYTES,
-    });
-    for await (const part of source) parts.push(part);
-    return Buffer.concat(parts);
   }
 
   async #fetchFile({ path, sha256, sizeBytes }: ManifestFile, target: string): Promise<void> {

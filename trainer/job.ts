@@ -13,8 +13,9 @@ import type { JobResult } from '../catalog/jobs.ts';
 import { publishVersion, reserveVersion } from '../catalog/publish.ts';
 import type { Clock } from '../common/clock.ts';
 import { DEFAULT_MODEL_FILENAME, PLATFORM } from '../model/config/derive.ts';
-import { encodeManifest, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES } from '../model/manifest.ts';
+import { MANIFEST_SCHEMA, writeManifest } from '../model/manifest.ts';
 import type { BlobStore } from '../stores/blobs/blobs.ts';
+import { writeSmallBlob } from '../stores/blobs/small-blobs.ts';
 import type { DatasetStore } from '../stores/datasets/datasets.ts';
 import { type PackedBatch, packBatch } from './columns/packed.ts';
 import type { TrainingResult } from './messages.ts';
@@ -138,9 +139,8 @@ async function store(
   const { blobs, catalog } = options;
   const { data, result, modelPath } = trained;
   const { model } = job.spec;
-  const maxBytes = MAX_MODEL_BYTES;
-  const onnx = await blobs.write(createReadStream(modelPath), { maxBytes });
-  const heldOut = await blobs.write(oneChunk(encodeHeldOut(data, result)), { maxBytes });
+  const onnx = await blobs.write(createReadStream(modelPath), { maxBytes: MAX_MODEL_BYTES });
+  const heldOut = await writeSmallBlob(blobs, encodeHeldOut(data, result));
   const files = [
     { path: DEFAULT_MODEL_FILENAME, ...onnx },
     { path: HELD_OUT_FILE, ...heldOut },
@@ -149,11 +149,10 @@ async function store(
   const version = await reserveVersion(catalog, reservation, options.dateMs());
   const inputs = result.inputs.map((spec) => ({ ...spec, shape: [...spec.shape] }));
   const outputs = result.outputs.map((spec) => ({ ...spec, shape: [...spec.shape] }));
-  const manifest = encodeManifest({
+  const stored = await writeManifest(blobs, {
     schema: MANIFEST_SCHEMA,
     ...{ model, version, platform: PLATFORM, files, configPbtxt: '', inputs, outputs },
   });
-  const stored = await blobs.write(oneChunk(manifest), { maxBytes: MAX_MANIFEST_BYTES });
   return {
     ...{ model, version, state: 'READY', reason: '', platform: PLATFORM, inputs, outputs },
     manifestSha256: stored.sha256,
@@ -193,10 +192,6 @@ function encodeHeldOut(data: TrainingData, result: TrainingResult): Uint8Array {
     rows: result.heldOutRows.slice(0, MAX_HELD_OUT_LISTED),
   };
   return new TextEncoder().encode(JSON.stringify(heldOut));
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** Files of jobs that died with an earlier process; nothing of a running one may be there. */

@@ -3,11 +3,12 @@
 // serves.
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { Code, StatusError, unavailable } from '../../common/status.ts';
+import { Code, hasCode, unavailable } from '../../common/status.ts';
 import type { TensorSpec } from '../../common/tensor.ts';
-import { decodeManifest, MAX_MANIFEST_BYTES } from '../../model/manifest.ts';
+import { readManifest } from '../../model/manifest.ts';
 import { ModelVersion } from '../../proto/gen/torus/v1/model.ts';
 import type { BlobReader } from '../../stores/blobs/blobs.ts';
+import { readSmallBlob } from '../../stores/blobs/small-blobs.ts';
 import { type CommandContext, figure, followJob } from '../commands/context.ts';
 import { addDataset, rejectedLines } from '../commands/dataset.ts';
 import { startTraining } from '../commands/train.ts';
@@ -51,7 +52,7 @@ async function exists(context: CommandContext, path: string, field: string): Pro
     const found = (await context.client.call('GET', path)) as Record<string, unknown>;
     return Number(found[field] ?? 0) > 0;
   } catch (thrown) {
-    if (thrown instanceof StatusError && thrown.code === Code.NOT_FOUND) return false;
+    if (hasCode(thrown, Code.NOT_FOUND)) return false;
     throw thrown;
   }
 }
@@ -109,17 +110,6 @@ async function waitServed({ context, signal }: DemoOptions, model: string): Prom
   }
 }
 
-async function readBlob(blobs: BlobReader, sha256: string, maxBytes: number): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of blobs.read(sha256)) {
-    size += part.length;
-    if (size > maxBytes) throw unavailable(`blob ${sha256} is larger than ${maxBytes} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
 async function evaluateModel(options: DemoOptions, model: DemoModel): Promise<Evaluation> {
   const { context, blobs } = options;
   const found = (await context.client.call('GET', `/api/v1/models/${model.name}`)) as {
@@ -127,11 +117,10 @@ async function evaluateModel(options: DemoOptions, model: DemoModel): Promise<Ev
   };
   const path = `/api/v1/models/${model.name}/versions/${found.servingVersion}`;
   const version = ModelVersion.fromJSON(await context.client.call('GET', path));
-  const bytes = await readBlob(blobs, version.manifestSha256, MAX_MANIFEST_BYTES);
-  const manifest = decodeManifest(bytes);
+  const manifest = await readManifest(blobs, version.manifestSha256);
   const file = manifest.files.find((one) => one.path === HELD_OUT_FILE);
   if (file === undefined) throw unavailable(`model ${model.name} names no held-out rows`);
-  const text = await readBlob(blobs, file.sha256, MAX_HELD_OUT_BYTES);
+  const text = await readSmallBlob(blobs, { sha256: file.sha256, maxBytes: MAX_HELD_OUT_BYTES });
   const heldOut = z.object({ rows: z.array(z.number()) }).parse(JSON.parse(text.toString()));
   return await evaluate({
     address: options.addresses.grpc,

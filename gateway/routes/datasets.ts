@@ -2,7 +2,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isName } from '../../common/names.ts';
-import { Code, StatusError } from '../../common/status.ts';
+import { Code, hasCode } from '../../common/status.ts';
 import type { InvokeOptions } from '../../transport/invoke.ts';
 import { callOptions } from '../call-options.ts';
 import { answerOfMethod, refTo } from '../openapi.ts';
@@ -165,13 +165,13 @@ async function ensureDataSet(rpc: Rpc, id: string, options: InvokeOptions): Prom
       return;
     }
   } catch (thrown) {
-    if (!(thrown instanceof StatusError && thrown.code === Code.NOT_FOUND)) throw thrown;
+    if (!hasCode(thrown, Code.NOT_FOUND)) throw thrown;
   }
   try {
     const request = { dataSetId: id, dataSet: {} };
     await rpc.unary(`${SERVICE}/CreateDataSet`, request, options);
   } catch (thrown) {
     // Somebody else made it meanwhile: as good.
-    if (!(thrown instanceof StatusError && thrown.code === Code.ALREADY_EXISTS)) throw thrown;
+    if (!hasCode(thrown, Code.ALREADY_EXISTS)) throw thrown;
   }
 }

@@ -14,12 +14,7 @@ import type { TensorSpec } from '../../common/tensor.ts';
 import { DEFAULT_MODEL_FILENAME, PLATFORM } from '../../model/config/derive.ts';
 import { parseConfig } from '../../model/config/pbtxt.ts';
 import { policyOf } from '../../model/config/policy.ts';
-import {
-  encodeManifest,
-  MANIFEST_SCHEMA,
-  MAX_MANIFEST_BYTES,
-  type Manifest,
-} from '../../model/manifest.ts';
+import { MANIFEST_SCHEMA, type Manifest, writeManifest } from '../../model/manifest.ts';
 import type { BlobReader, BlobStore } from '../../stores/blobs/blobs.ts';
 import { diskError } from '../../stores/disk-error.ts';
 import type { Inspection } from './inspect.ts';
@@ -43,7 +38,6 @@ export interface ModelImportOptions {
   readonly log: Log;
   /** Default verifyModel: in a child process. */
   readonly verify?: (options: VerifyOptions) => Promise<Inspection>;
-  readonly verifyTimeoutMs?: number;
 }
 
 export interface ImportRun {
@@ -141,7 +135,7 @@ interface Placed {
 }
 
 async function inspect(
-  { blobs, tempDir, verify = verifyModel, verifyTimeoutMs, log }: ModelImportOptions,
+  { blobs, tempDir, verify = verifyModel, log }: ModelImportOptions,
   { spec, placed, filename, configPbtxt }: Placed & { filename: string; configPbtxt: string },
   run: ImportRun,
 ): Promise<Inspection> {
@@ -156,7 +150,6 @@ async function inspect(
       configPbtxt,
       sizeBytes: placed.reduce((sum, file) => sum + file.sizeBytes, 0),
       signal: run.signal,
-      ...(verifyTimeoutMs === undefined ? {} : { timeoutMs: verifyTimeoutMs }),
     });
     if (inspection.note !== '') log.warn({ model: spec.model }, inspection.note);
     return inspection;
@@ -185,7 +178,7 @@ async function publish(
   signal.throwIfAborted();
   const reservation = { model, wanted: spec.version, ...claimed };
   const version = await reserveVersion(catalog, reservation, dateMs());
-  const manifest = encodeManifest({
+  const stored = await writeManifest(blobs, {
     schema: MANIFEST_SCHEMA,
     model,
     version,
@@ -195,7 +188,6 @@ async function publish(
     inputs: signature.inputs.map(copyOf),
     outputs: signature.outputs.map(copyOf),
   });
-  const stored = await blobs.write(once(manifest), { maxBytes: MAX_MANIFEST_BYTES });
   await applyPolicy(catalog, model, configPbtxt, dateMs());
   const entry = await publishVersion(
     catalog,
@@ -224,10 +216,6 @@ async function publish(
 
 function copyOf(spec: TensorSpec): Manifest['inputs'][number] {
   return { ...spec, shape: [...spec.shape] };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** What the configuration states of the policy takes the place of what the model had. */
