@@ -104,7 +104,10 @@ test('a file is streamed with its length, and counted; a missing one is told', a
     request.on('end', () => response.end(JSON.stringify({ size, length })));
   });
   const sent: number[] = [];
-  const answer = await restClient(base).upload('/', file, (bytes) => sent.push(bytes));
+  const answer = await restClient(base).upload('/', file, (bytes, size) => {
+    sent.push(bytes);
+    t.is(size, 300_000);
+  });
   t.deepEqual(answer, { size: 300_000, length: '300000' });
   t.is(sent.at(-1), 300_000);
   await t.throwsAsync(restClient(base).upload('/', join(folder, 'none')), {

@@ -22,12 +22,15 @@ export interface UploadFile {
   readonly name: string;
 }
 
+/** Told of the bytes sent so far, of all. */
+export type OnBytes = (sentBytes: number, sizeBytes: number) => void;
+
 export interface RestClient {
   readonly server: string;
   /** @throws StatusError with the server's code; UNAVAILABLE when nobody answers. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
-  /** Streams one file as the body. `onBytes` is told of the bytes sent so far. */
-  upload(path: string, file: string, onBytes?: (sent: number) => void): Promise<unknown>;
+  /** Streams one file as the body. */
+  upload(path: string, file: string, onBytes?: OnBytes): Promise<unknown>;
   /** The objects of a server-sent event stream, until it ends. */
   watch(path: string): AsyncIterable<unknown>;
 }
@@ -115,7 +118,7 @@ async function sizeOf(file: string): Promise<number> {
 async function* contentOf(
   file: string,
   sizeBytes: number,
-  onBytes: ((sent: number) => void) | undefined,
+  onBytes: OnBytes | undefined,
 ): AsyncGenerator<Uint8Array> {
   let sent = 0;
   try {
@@ -123,7 +126,7 @@ async function* contentOf(
       sent += chunk.length;
       if (sent > sizeBytes) break;
       yield chunk;
-      onBytes?.(sent);
+      onBytes?.(sent, sizeBytes);
     }
   } catch (cause) {
     throw diskError(cause, 'read the file', file);

@@ -76,7 +76,7 @@ export async function addDataset(context: CommandContext, what: AddDataset): Pro
     isQuiet: output.isJson,
   });
   const blob = (await client
-    .upload('/api/v1/blobs', what.file, (sent) => upload.update(1, bytesText(sent)))
+    .upload('/api/v1/blobs', what.file, (sent, size) => upload.update(sent / size, bytesText(sent)))
     .finally(() => upload.stop())) as { sha256: string };
   const started = await client.call('POST', `/api/v1/datasets/${segment(what.name)}/import`, {
     blobSha256: blob.sha256,

@@ -96,13 +96,11 @@ async function addModel(context: CommandContext, name: string, path: string, pro
   const uploaded: { path: string; sha256: string; sizeBytes: string }[] = [];
   try {
     for (const [at, file] of files.entries()) {
-      const blob = (await client.upload('/api/v1/blobs', file.path, (sent) =>
-        bar.update(at / files.length, `${file.name} ${bytesText(sent)}`),
+      const blob = (await client.upload('/api/v1/blobs', file.path, (sent, size) =>
+        bar.update((at + sent / size) / files.length, `${file.name} ${bytesText(sent)}`),
       )) as { sha256: string; sizeBytes: number | string };
       const { sha256, sizeBytes } = blob;
       uploaded.push({ path: file.name, sha256, sizeBytes: String(sizeBytes) });
-      const text = `${file.name} ${bytesText(Number(sizeBytes))}`;
-      bar.update(uploaded.length / files.length, text);
     }
   } finally {
     bar.stop();
