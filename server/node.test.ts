@@ -241,9 +241,12 @@ function callWith(
   return { ...context, onCancel: undefined, request, succeed, fail };
 }
 
+/** Longer than this process may stand still between two calls, shorter than a run of the model. */
+const IMPATIENT_US = 100_000n;
+
 test('a full queue, a long wait, a deadline: each told, and nothing computed', async (t) => {
   const { node } = await serve(t, {
-    'slow/1/model.onnx': slowModel(60),
+    'slow/1/model.onnx': slowModel(600),
     'slow/config.pbtxt': `
       max_batch_size: 1
       dynamic_batching { default_queue_policy { max_queue_size: 1 allow_timeout_override: true } }`,
@@ -256,7 +259,7 @@ test('a full queue, a long wait, a deadline: each told, and nothing computed', a
     node.backend.unary(callWith(inferBytes('slow', x), past, resolve, reject));
   });
   const impatient = refusal(
-    send({ id: 'i7', parameters: new Map([['timeout', parameter(5000n)]]) }),
+    send({ id: 'i7', parameters: new Map([['timeout', parameter(IMPATIENT_US)]]) }),
   );
   const rejected = await refusal(send());
   t.is(rejected.code, Code.UNAVAILABLE);
