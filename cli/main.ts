@@ -21,7 +21,7 @@ Start here:
 
 Exit codes: 0 done, 64 wrong usage, 69 the server can't be reached, 1 anything else.`;
 
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const program = new Command('torus')
     .description('A gRPC inference cluster: add data, train models, serve predictions.')
     .version(VERSION)

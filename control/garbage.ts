@@ -20,7 +20,7 @@ export const GARBAGE_GRACE_MS = 24 * 60 * 60 * 1_000;
 
 /** Ended jobs are forgotten after this time, and beyond this number the oldest. */
 export const JOB_RETENTION_MS = 30 * 24 * 60 * 60 * 1_000;
-export const MAX_ENDED_JOBS = 10_000;
+const MAX_ENDED_JOBS = 10_000;
 
 export interface GarbageOptions {
   readonly catalog: Catalog;

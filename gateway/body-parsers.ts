@@ -29,7 +29,7 @@ export async function bodyBytes(request: FastifyRequest, maxBytes: number): Prom
 }
 
 /** @throws INVALID_ARGUMENT */
-export function parseJson(bytes: Buffer): unknown {
+function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw invalidArgument('the request body is not valid UTF-8');
   checkDepth(bytes);

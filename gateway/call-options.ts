@@ -8,7 +8,7 @@ import { whenAnswered } from './answered.ts';
 import { MAX_DEADLINE_MS } from './limits.ts';
 
 /** The gRPC-over-HTTP2 header, which REST gateways take too: digits and a unit, '500m', '10S'. */
-export const DEADLINE_HEADER = 'grpc-timeout';
+const DEADLINE_HEADER = 'grpc-timeout';
 
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = {

@@ -40,7 +40,7 @@ export interface ClusterServiceOptions {
 
 const SERVICE = `/${GRPCInferenceServiceDefinition.fullName}`;
 const METHODS = GRPCInferenceServiceDefinition.methods;
-export const MODEL_STATISTICS = `${SERVICE}/${METHODS.modelStatistics.name}`;
+const MODEL_STATISTICS = `${SERVICE}/${METHODS.modelStatistics.name}`;
 
 /** The extensions of the protocol that the cluster answers as a whole. */
 const EXTENSIONS = [

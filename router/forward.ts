@@ -121,7 +121,7 @@ class Attempt implements UnaryCall {
 }
 
 /** Field 2, model_version, once more at the end: of a scalar that comes twice the last counts. */
-export function withVersion(request: Uint8Array, version: number): Uint8Array {
+function withVersion(request: Uint8Array, version: number): Uint8Array {
   const digits = String(version);
   const result = new Uint8Array(request.byteLength + 2 + digits.length);
   result.set(request);

@@ -36,7 +36,7 @@ export interface TableSync {
 }
 
 /** Whether the registry knows less than it did: it was restarted empty, or restored from old. */
-export function hasLostMemory(table: RouteTable, revisions: readonly ShardRevision[]): boolean {
+function hasLostMemory(table: RouteTable, revisions: readonly ShardRevision[]): boolean {
   const byIndex = new Map(revisions.map((one) => [one.index, one]));
   for (let index = 0; index < ASSIGNMENT_SHARDS; index++) {
     const held = table.shard(index);

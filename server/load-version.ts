@@ -96,7 +96,7 @@ async function inspect(
  * The real path of a file that must lie inside `folder`, symbolic links followed.
  * @throws INVALID_ARGUMENT when it lies elsewhere, or nowhere
  */
-export async function insidePath(folder: string, path: string): Promise<string> {
+async function insidePath(folder: string, path: string): Promise<string> {
   const shown = JSON.stringify(path.slice(0, 256));
   if (!isInnerPath(path)) {
     throw invalidArgument(`${shown} is no plain path inside the version's folder`);

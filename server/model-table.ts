@@ -39,7 +39,7 @@ export interface VersionStatus {
  * The version for calls that name none: the largest share, then the newest; where none with a
  * share is up, the newest of those that are being replaced.
  */
-export function defaultVersion(versions: Iterable<VersionStatus>): VersionStatus | undefined {
+function defaultVersion(versions: Iterable<VersionStatus>): VersionStatus | undefined {
   let best: VersionStatus | undefined;
   let bestRank = 0;
   for (const status of versions) {

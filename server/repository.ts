@@ -172,7 +172,7 @@ function digest(text: string): string {
 }
 
 /** @param found in ascending order */
-export function servedVersions(
+function servedVersions(
   found: readonly number[],
   policy: ModelConfig['versionPolicy'],
 ): readonly number[] {

@@ -5,10 +5,10 @@ import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
 import type { FailReason, InferTimings, ModelObserver } from './loaded-model.ts';
 
 /** Bounds in seconds, the same everywhere, or sums over nodes would mean nothing. */
-export const DURATION_BUCKETS_S: readonly number[] = [
+const DURATION_BUCKETS_S: readonly number[] = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
-export const BATCH_BUCKETS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const BATCH_BUCKETS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /** Observations by bucket; the last count is of those above the last bound. */
 export class Buckets {

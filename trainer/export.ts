@@ -17,11 +17,11 @@ import type { CategoryFeature, FeaturePlan, NumericFeature } from './columns/fea
 import { inputSpecs, MATRIX_INPUT } from './columns/raw-inputs.ts';
 import type { TargetScale } from './columns/target.ts';
 
-export const LABEL_OUTPUT = 'label';
+const LABEL_OUTPUT = 'label';
 export const PROBABILITIES_OUTPUT = 'probabilities';
 export const PREDICTION_OUTPUT = 'prediction';
 /** Key of the file's metadata with the class names, a JSON array in the order of probabilities. */
-export const CLASSES_METADATA = 'classes';
+const CLASSES_METADATA = 'classes';
 
 const BATCH = 'batch';
 

@@ -9,7 +9,7 @@ import {
   ClusterServiceService,
   ClusterStatus,
 } from '../proto/gen/torus/v1/cluster_service.ts';
-import { clientOf, methodsOf, serveDefinition } from './definition.ts';
+import { clientOf, serveDefinition } from './definition.ts';
 import { connect } from './grpcjs/client.ts';
 import { serveGrpc } from './grpcjs/server.ts';
 
@@ -33,8 +33,7 @@ const cluster = serveDefinition(
 
 test('torus/v1 over the wire: our typed client', async (t) => {
   const server = await serveGrpc({ backend: cluster, host: '127.0.0.1', port: 0, log });
-  const methods = methodsOf([ClusterServiceService]);
-  const connection = connect({ address: server.address, methods });
+  const connection = connect({ address: server.address, methods: cluster.methods });
   const client = clientOf(ClusterServiceService, connection);
   t.is((await client.getClusterStatus({})).leaderEpoch, 2n ** 60n);
   const epochs: bigint[] = [];

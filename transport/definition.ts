@@ -161,14 +161,3 @@ export function clientOf<D extends ServiceDefinition>(
   ]);
   return Object.fromEntries(methods) as TypedClient<D>;
 }
-
-/** The methods of definitions, as a connection wants to know them. */
-export function methodsOf(definitions: readonly ServiceDefinition[]): Backend['methods'] {
-  const methods = definitions.flatMap((definition) => Object.values(definition));
-  return new Map(
-    methods.map(({ path, requestStream, responseStream }) => {
-      if (requestStream) return [path, responseStream ? 'bidi_stream' : 'client_stream'];
-      return [path, responseStream ? 'server_stream' : 'unary'];
-    }),
-  );
-}

@@ -2,7 +2,7 @@ import test from 'ava';
 import { createLog } from '../common/log.ts';
 import { Code, notFound, StatusError } from '../common/status.ts';
 import type { Backend } from './backend.ts';
-import { clientOf, methodsOf, type ServiceDefinition, serveDefinition } from './definition.ts';
+import { clientOf, type ServiceDefinition, serveDefinition } from './definition.ts';
 import { invokeUnary } from './invoke.ts';
 import { type HandlerContext, mergeBackends } from './service.ts';
 
@@ -108,6 +108,11 @@ test('merged backends answer what each answers, once', async (t) => {
   t.throws(() => mergeBackends([other, other]), { message: /\/o\.O\/One is answered by two/ });
 });
 
-test('the methods of definitions are told with their kinds', (t) => {
-  t.deepEqual([...methodsOf([NumberService])], [...service.methods]);
+test('the methods of a definition are told with their kinds', (t) => {
+  t.is(service.methods.size, Object.keys(NumberService).length);
+  for (const { path, requestStream, responseStream } of Object.values(NumberService)) {
+    const kind = service.methods.get(path);
+    t.is(kind === 'client_stream' || kind === 'bidi_stream', requestStream, path);
+    t.is(kind === 'server_stream' || kind === 'bidi_stream', responseStream, path);
+  }
 });

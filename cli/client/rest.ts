@@ -16,12 +16,6 @@ export const DEFAULT_SERVER = 'http://127.0.0.1:8000';
 /** A call that is answered with JSON at once; uploads and watches have no such bound. */
 const CALL_TIMEOUT_MS = 30_000;
 
-export interface UploadFile {
-  readonly path: string;
-  /** Where it goes in what is uploaded: 'model.onnx', 'digits.csv'. */
-  readonly name: string;
-}
-
 /** Told of the bytes sent so far, of all. */
 export type OnBytes = (sentBytes: number, sizeBytes: number) => void;
 

@@ -47,7 +47,7 @@ async function get(context: CommandContext, id: string | undefined): Promise<Job
   return Job.fromJSON(await context.client.call('GET', `/api/v1/jobs/${segment(id ?? '')}`));
 }
 
-export function stateText(job: Job): string {
+function stateText(job: Job): string {
   return job.state.replace('JOB_STATE_', '').toLowerCase();
 }
 

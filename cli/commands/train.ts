@@ -59,8 +59,6 @@ const flags = z.object({
   promote: z.boolean().default(true),
 });
 
-export type TrainFlags = z.input<typeof flags>;
-
 /** The JSON of torus.v1.TrainingSpec. @throws INVALID_ARGUMENT with all that is wrong. */
 export function trainingSpec(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const parsed = flags.safeParse(given);

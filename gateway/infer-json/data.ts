@@ -30,7 +30,7 @@ export interface JsonTensor {
   readonly count: number;
 }
 
-export function shapeMismatch(input: string): StatusError {
+function shapeMismatch(input: string): StatusError {
   return invalidArgument(
     `Unable to parse 'data': Shape does not match true shape of 'data' field of input '${input}'`,
   );

@@ -14,7 +14,7 @@ const PIECE_BYTES = 64 * 1024;
 type ElementReader = (raw: Buffer, at: number) => string;
 
 /** Always told to be a float: a whole one has a decimal point or an exponent. */
-export function floatText(value: number): string {
+function floatText(value: number): string {
   if (!Number.isFinite(value)) return `"${value}"`;
   if (Object.is(value, -0)) return '-0.0';
   const text = String(value);

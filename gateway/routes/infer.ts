@@ -23,7 +23,7 @@ import { INFERENCE_SERVICE, type ModelRef, modelOf, modelUrls } from './oip.ts';
 import { describe } from './rpc-route.ts';
 
 /** Length of the JSON in front of binary tensors, both ways. */
-export const HEADER_LENGTH = 'inference-header-content-length';
+const HEADER_LENGTH = 'inference-header-content-length';
 
 /** An answer of at most this many raw bytes is sent in one piece. */
 const SMALL_ANSWER_BYTES = 64 * 1024;

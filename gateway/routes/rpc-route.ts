@@ -40,7 +40,7 @@ export function paging(query: Query): JsonObject {
 }
 
 /** Query parameters; one that is given twice counts with its first value. */
-export class Query {
+class Query {
   readonly #values: Readonly<Record<string, unknown>>;
 
   constructor(values: unknown) {
@@ -103,7 +103,7 @@ export function versionIn(params: RouteInput['params']): string {
 }
 
 /** An object out of a JSON body. @throws INVALID_ARGUMENT */
-export function bodyOf(request: FastifyRequest): JsonObject {
+function bodyOf(request: FastifyRequest): JsonObject {
   const { body } = request;
   if (body === undefined || body === null) return {};
   if (typeof body === 'object' && !Array.isArray(body)) return body as JsonObject;

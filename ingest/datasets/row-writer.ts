@@ -39,7 +39,7 @@ export async function openRowWriter(options: RowWriterOptions): Promise<RowWrite
   return new RowWriter(options, await store.offset(dataset, version, sourceName));
 }
 
-export class RowWriter {
+class RowWriter {
   readonly #options: RowWriterOptions;
   readonly #batchRecords: number;
   /** Records that are committed, and so are to be skipped. */

@@ -16,7 +16,7 @@ import {
 } from './repository.ts';
 
 /** Label of a version from a repository: the hash over the paths and hashes of its files. */
-export const CONTENT_LABEL = 'content_sha256';
+const CONTENT_LABEL = 'content_sha256';
 const SOURCE = 'repository';
 
 export interface RepositoryImport {

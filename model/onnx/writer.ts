@@ -6,9 +6,9 @@ import { invalidArgument } from '../../common/status.ts';
 import { type Datatype, elementCount, elementSizeBytes } from '../../common/tensor.ts';
 import { elementTypeOf } from './elements.ts';
 
-export const IR_VERSION = 8;
+const IR_VERSION = 8;
 /** Versions by domain, '' being ONNX's own operators. */
-export const OPSETS: ReadonlyMap<string, number> = new Map([
+const OPSETS: ReadonlyMap<string, number> = new Map([
   ['', 18],
   ['ai.onnx.ml', 3],
 ]);

@@ -13,7 +13,7 @@ import {
   RepositoryModelLoadRequest,
   RepositoryModelUnloadRequest,
 } from '../gen/inference/grpc_service.ts';
-import { MAX_NAME_BYTES, type ModelCall, requestId, scanModelCall } from './scan.ts';
+import { MAX_NAME_BYTES, type ModelCall, scanModelCall } from './scan.ts';
 
 const path = (method: string): string => `/inference.GRPCInferenceService/${method}`;
 const INFER = path('ModelInfer');
@@ -56,7 +56,7 @@ const scanned = (method: string, message: Uint8Array): ModelCall => {
   return call;
 };
 
-test('model, version and id of an inference are those of a full decoding', (t) => {
+test('model and version of an inference are those of a full decoding', (t) => {
   const assertSame = (request: Parameters<typeof ModelInferRequest.fromPartial>[0]): void => {
     const message = encodeInfer(request);
     const decoded = ModelInferRequest.decode(message);
@@ -64,7 +64,6 @@ test('model, version and id of an inference are those of a full decoding', (t) =
       const call = scanned(method, message);
       t.is(call.model, decoded.modelName);
       t.is(call.version, decoded.modelVersion);
-      t.is(requestId(call, message), decoded.id);
       t.is(call.sequence, undefined);
     }
   };
@@ -81,7 +80,7 @@ test('name and version of the other calls are those of a full decoding', (t) => 
   const check = (model: string, version: string): void => {
     for (const [method, kind] of Object.entries(kinds)) {
       const call = scanned(method, kind.encode({ name: model, version }).finish());
-      t.deepEqual([call.model, call.version, call.idEnd], [model, version, 0]);
+      t.deepEqual([call.model, call.version], [model, version]);
     }
   };
   t.notThrows(() => fc.assert(fc.property(name, name, check)));
@@ -109,7 +108,6 @@ test('of a repeated name the last one counts, and fields may come in any order',
     const decoded = ModelInferRequest.decode(message);
     const call = scanned('ModelInfer', message);
     t.deepEqual([call.model, call.version], [decoded.modelName, decoded.modelVersion]);
-    t.is(requestId(call, message), decoded.id);
   };
   const requests = fc.array(inferRequest, { maxLength: 3 });
   t.notThrows(() => fc.assert(fc.property(requests, check), { numRuns: 50 }));
@@ -186,10 +184,4 @@ test('names that are not UTF-8 or too long are refused', (t) => {
   const long = encodeInfer({ modelName: 'm'.repeat(MAX_NAME_BYTES + 1) });
   t.throws(() => scanModelCall(INFER, long), { message: /more than 1024 bytes/ });
   t.is(scanned('ModelInfer', long.subarray(0, 0)).model, '');
-});
-
-test('an id that is not UTF-8 is refused when it is asked for', (t) => {
-  const message = Uint8Array.of(0x1a, 1, 0xff);
-  const call = scanned('ModelInfer', message);
-  t.throws(() => requestId(call, message), { instanceOf: StatusError });
 });

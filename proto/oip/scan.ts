@@ -1,9 +1,9 @@
-// What a router must know of a request, without decoding it: which model and version, the request's
-// id, the sequence that it belongs to. Everything else in the bytes is stepped over, not checked.
+// What a router must know of a request, without decoding it: which model and version, which
+// sequence it belongs to. Everything else in the bytes is stepped over, not checked.
 // Field numbers: proto/inference/grpc_service.proto. Of a scalar that comes twice the last counts.
 import { toBuffer } from '../../common/bytes.ts';
 import { TextReader } from '../text.ts';
-import { decodeText, malformed, WireReader, WireType } from '../wire.ts';
+import { malformed, WireReader, WireType } from '../wire.ts';
 import { readSequenceParameter, type Sequence } from './sequence.ts';
 
 /** Longer names and versions are refused with INVALID_ARGUMENT; no model has such a name. */
@@ -14,9 +14,6 @@ export interface ModelCall {
   readonly model: string;
   /** As sent; '' is the one that calls without a version get. */
   readonly version: string;
-  /** Place of the request id in the bytes, for requestId(); empty when there is none. */
-  readonly idStart: number;
-  readonly idEnd: number;
   readonly sequence: Sequence | undefined;
 }
 
@@ -24,13 +21,12 @@ export interface ModelCall {
 interface Fields {
   readonly model: number;
   readonly version: number;
-  readonly id: number;
   readonly parameters: number;
 }
 
-const INFER: Fields = { model: 1, version: 2, id: 3, parameters: 4 };
-const NAME_AND_VERSION: Fields = { model: 1, version: 2, id: 0, parameters: 0 };
-const REPOSITORY: Fields = { model: 2, version: 0, id: 0, parameters: 0 };
+const INFER: Fields = { model: 1, version: 2, parameters: 4 };
+const NAME_AND_VERSION: Fields = { model: 1, version: 2, parameters: 0 };
+const REPOSITORY: Fields = { model: 2, version: 0, parameters: 0 };
 
 const FIELDS: ReadonlyMap<string, Fields> = new Map([
   ['/inference.GRPCInferenceService/ModelInfer', INFER],
@@ -56,17 +52,10 @@ export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | unde
   return fields === undefined ? undefined : scan(fields, bytes);
 }
 
-/** The request id of a scanned call. @throws INVALID_ARGUMENT when it is not UTF-8. */
-export function requestId(call: ModelCall, bytes: Uint8Array): string {
-  return decodeText(toBuffer(bytes), call.idStart, call.idEnd);
-}
-
 function scan(fields: Fields, message: Uint8Array): ModelCall {
   const reader = new WireReader(toBuffer(message));
   let model = '';
   let version = '';
-  let idStart = 0;
-  let idEnd = 0;
   let sequence: Sequence | undefined;
   const { bytes } = reader;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
@@ -80,15 +69,12 @@ function scan(fields: Fields, message: Uint8Array): ModelCall {
     const number = tag >>> 3;
     if (number === fields.model) model = name(bytes, start, end);
     else if (number === fields.version) version = name(bytes, start, end);
-    else if (number === fields.id) {
-      idStart = start;
-      idEnd = end;
-    } else if (number === fields.parameters) {
+    else if (number === fields.parameters) {
       sequence = readSequenceParameter(sequence, bytes, start, end);
     }
     reader.position = end;
   }
-  return { model, version, idStart, idEnd, sequence };
+  return { model, version, sequence };
 }
 
 function name(bytes: Buffer, start: number, end: number): string {

@@ -8,7 +8,7 @@ import type {
 } from '../../proto/gen/inference/grpc_service.ts';
 import type { ModelTable } from '../model-table.ts';
 
-export const SERVER_NAME = 'torus';
+const SERVER_NAME = 'torus';
 
 /** Extensions of the protocol that are answered here. */
 const EXTENSIONS = [

@@ -3,7 +3,7 @@
 import { invalidArgument } from '../../common/status.ts';
 import { denseStack, type Layer, type Network } from './network.ts';
 
-export const CNN_FILTERS: readonly number[] = [16, 32];
+const CNN_FILTERS: readonly number[] = [16, 32];
 const KERNEL_SIZE = 3;
 /** Two poolings halve it twice; smaller images: INVALID_ARGUMENT. */
 export const MIN_IMAGE_SIDE = 4;

@@ -79,7 +79,7 @@ export function planFeatures(
 }
 
 /** How many encoded numbers a feature takes. */
-export function widthOf(feature: Feature): number {
+function widthOf(feature: Feature): number {
   return feature.kind === 'numeric' ? 1 : feature.categories.length;
 }
 

@@ -10,7 +10,7 @@ import '@tensorflow/tfjs-layers';
 import { failedPrecondition } from '../../common/status.ts';
 import { registerWasmGradients } from './kernels.ts';
 
-export const BACKENDS = ['tensorflow', 'wasm', 'cpu'] as const;
+const BACKENDS = ['tensorflow', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
 const require = createRequire(import.meta.url);

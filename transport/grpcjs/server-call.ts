@@ -21,7 +21,7 @@ export interface ServerCallEnvironment {
 }
 
 /** `maxMessageBytes` is told, so that the sender knows what to change. */
-export function messageTooLarge(sizeBytes: number, maxMessageBytes: number): StatusError {
+function messageTooLarge(sizeBytes: number, maxMessageBytes: number): StatusError {
   return new StatusError(
     Code.RESOURCE_EXHAUSTED,
     `message of ${sizeBytes} bytes is larger than the limit of ${maxMessageBytes} bytes`,

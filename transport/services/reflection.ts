@@ -136,7 +136,7 @@ function answerOrError(
 }
 
 /** Full names of the services of these methods, in order. */
-export function servicesOf(methods: Backend['methods']): readonly string[] {
+function servicesOf(methods: Backend['methods']): readonly string[] {
   const names = [...methods.keys()].map((path) => path.slice(1, path.lastIndexOf('/')));
   return [...new Set(names)].sort();
 }
