@@ -1,0 +1,116 @@
+// Accepts HTTP/2 connections, in plain text by prior knowledge or over TLS with ALPN, and runs each
+// with a handler of its own. Ends without losing a call: drain() lets open streams run out.
+
+import type { Duplex } from 'node:stream';
+import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import { listenSockets } from '../../sockets.ts';
+import { Connection } from '../connection/connection.ts';
+import type { ConnectionOptions } from '../connection/connection-state.ts';
+import type { ConnectionHandler } from '../connection/handler.ts';
+import { ConnectionSocket, type NowMs } from './connection-socket.ts';
+
+/** A TLS handshake that takes longer is cut off: half a connection costs as much as a whole. */
+const TLS_HANDSHAKE_MS = 10_000;
+
+/** All as PEM. */
+export interface ListenerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Who signs clients: given, a client without a certificate of theirs is refused. */
+  readonly clientCa?: string;
+}
+
+export interface ServedHandler extends ConnectionHandler {
+  /**
+   * Comes once, before any other call.
+   * @param wake to be called after sending outside of the handler's calls.
+   */
+  serve(connection: Connection, wake: () => void): void;
+}
+
+export interface ConnectionListenerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** For the message when the port is taken. */
+  readonly portFlag: string | undefined;
+  readonly tls?: ListenerTls;
+  readonly connection: ConnectionOptions;
+  readonly nowMs: NowMs;
+  makeHandler(): ServedHandler;
+}
+
+export interface ConnectionListener {
+  readonly port: number;
+  /** Connections that are open. */
+  readonly size: number;
+  /** For handshakes from now on; open connections keep theirs. */
+  setTls(tls: ListenerTls): void;
+  /** Takes no more connections; resolves when those that are open have ended. */
+  drain(): Promise<void>;
+  /** Cuts everything at once. */
+  cut(): void;
+}
+
+/** @throws as listenSockets(); INVALID certificates are OpenSSL's errors. */
+export async function listenConnections(
+  options: ConnectionListenerOptions,
+): Promise<ConnectionListener> {
+  const open = new Set<ConnectionSocket>();
+  const run = (socket: Duplex): void => {
+    const handler = options.makeHandler();
+    const connection = new Connection(options.connection, handler, options.nowMs());
+    handler.serve(connection, () => shell.wake());
+    const shell = new ConnectionSocket(socket, connection, options.nowMs);
+    open.add(shell);
+    socket.once('close', () => open.delete(shell));
+  };
+  const secured = options.tls === undefined ? undefined : tlsServer(options.tls, run);
+  const { host, port, portFlag } = options;
+  const listener = await listenSockets({
+    host,
+    port,
+    portFlag,
+    onConnection: (socket) => {
+      if (secured === undefined) run(socket);
+      else secured.emit('connection', socket);
+    },
+  });
+  return {
+    port: listener.port,
+    get size() {
+      return open.size;
+    },
+    setTls(tls) {
+      secured?.setSecureContext(contextOf(tls));
+    },
+    async drain() {
+      listener.close();
+      for (const shell of open) shell.drain();
+      await listener.gone();
+    },
+    cut: () => listener.cut(),
+  };
+}
+
+function contextOf(tls: ListenerTls) {
+  const { cert, key, clientCa } = tls;
+  return { cert, key, minVersion: 'TLSv1.2', ...(clientCa && { ca: clientCa }) } as const;
+}
+
+function tlsServer(tls: ListenerTls, run: (socket: Duplex) => void): TlsServer {
+  const isMutual = tls.clientCa !== undefined;
+  const server = createServer({
+    ...contextOf(tls),
+    ALPNProtocols: ['h2'],
+    requestCert: isMutual,
+    rejectUnauthorized: isMutual,
+    handshakeTimeout: TLS_HANDSHAKE_MS,
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    // RFC 9113, 3.3: HTTP/2 over TLS is what ALPN has settled on.
+    if (socket.alpnProtocol === 'h2') run(socket);
+    else socket.destroy();
+  });
+  return server;
+}
