@@ -12,7 +12,14 @@ const [major, minor, patch] = process.versions.node.split('.').map(Number);
 const isRecent = major > 24 || (major === 24 && (minor > 18 || (minor === 18 && patch >= 1)));
 const root = join(__dirname, '..');
 const packaged = join(root, 'node_modules', 'node', 'bin', 'node');
-if (isRecent) {
+function refuse(why) {
+  console.error(`torus ${why}`);
+  process.exit(64);
+}
+
+if (!existsSync(join(root, 'node_modules'))) {
+  refuse(`is not installed yet: run 'npm ci' in ${root}`);
+} else if (isRecent) {
   // It runs nothing by itself when another file is the process's main one.
   import(pathToFileURL(join(root, 'cli', 'main.ts'))).then((main) =>
     main.run(process.argv.slice(2)),
@@ -26,9 +33,8 @@ if (isRecent) {
     process.exit(signal === null ? code : 128 + constants.signals[signal]),
   );
 } else {
-  console.error(
-    `torus needs Node >= 24.18.1 and this is ${process.versions.node}.\n` +
-      "Run 'npm ci' in its folder (it brings a Node of its own), or install a newer Node.",
+  refuse(
+    `needs Node >= 24.18.1 and this is ${process.versions.node}: run 'npm ci' in ${root}, which ` +
+      'brings a Node of its own, or install a newer Node',
   );
-  process.exit(64);
 }

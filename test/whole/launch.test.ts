@@ -2,7 +2,7 @@
 // its output cut short, with Ctrl-C in a terminal.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,12 +35,36 @@ test('the bin runs commands, and ends as they end', async (t) => {
   t.is((await node([LAUNCHER, 'nonsense'])).code, 64);
 });
 
-test('an older Node hands over to the one that npm brought', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'torus-old-node-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+/** A script that makes the Node that requires it say that it is an older one. */
+function olderNode(folder: string): string {
   const older = join(folder, 'older.cjs');
   const versions = "{ ...process.versions, node: '20.0.0' }";
   writeFileSync(older, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+  return older;
+}
+
+function temporaryFolder(t: { teardown(fn: () => void): void }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-launch-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+test('before npm ci, or without the Node that it brings, the bin says what to do', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'cli'));
+  const bin = join(folder, 'cli', 'torus.cjs');
+  cpSync(LAUNCHER, bin);
+  const bare = await node([bin, '--help']);
+  t.is(bare.code, 64);
+  t.regex(bare.stderr, /^torus is not installed yet: run 'npm ci' in /);
+  mkdirSync(join(folder, 'node_modules'));
+  const old = await node(['--require', olderNode(folder), bin, '--help']);
+  t.is(old.code, 64);
+  t.regex(old.stderr, /^torus needs Node >= 24\.18\.1 and this is 20\.0\.0: run 'npm ci'/);
+});
+
+test('an older Node hands over to the one that npm brought', async (t) => {
+  const older = olderNode(temporaryFolder(t));
   const help = await node(['--require', older, LAUNCHER, '--help']);
   t.is(help.code, 0, help.stderr);
   t.regex(help.stdout, /Usage: torus/);
