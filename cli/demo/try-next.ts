@@ -21,7 +21,7 @@ export function tryNext(at: Addresses, digits: string): readonly string[] {
     `  grpcurl -plaintext ${at.grpc} list`,
     `  grpcurl -plaintext -d '{"name":"digits"}' ${at.grpc} ${service}/ModelMetadata`,
     `  ghz --insecure --call ${service}/ModelInfer -d '${request}' -n 2000 -c 16 ${at.grpc}`,
-    '  Python, pip install tritonclient[grpc] numpy:',
+    '  Python, pip install "tritonclient[grpc]" numpy:',
     '    import numpy as np, tritonclient.grpc as t',
     `    c = t.InferenceServerClient("${at.grpc}")`,
     '    x = t.InferInput("features", [1, 64], "FP32")',
