@@ -17,6 +17,19 @@ test('secrets are blanked, at the top and one level down', (t) => {
   t.is(line.level, 'info');
 });
 
+test('the roles of one process each say theirs, once', (t) => {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => lines.push(line) };
+  const log = createLog({ level: 'info', destination });
+  log.child({ role: 'router' }).info('first');
+  log.child({ role: 'node', node: 'n1' }).info('second');
+  t.deepEqual(
+    lines.map((line) => line.match(/"role":"\w+"/g)),
+    [['"role":"router"'], ['"role":"node"']],
+  );
+  t.false(lines.join().includes('hostname'));
+});
+
 test('lines below the level are not written', (t) => {
   const lines: string[] = [];
   const destination = { write: (line: string) => lines.push(line) };

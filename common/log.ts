@@ -7,8 +7,10 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 const SECRET = ['password', 'token', 'secret', 'authorization', 'cookie', 'privateKey'];
 
+/** Fields with one name everywhere: role, node, model, version, job, epoch, shard, err, reason. */
 export interface LogOptions {
-  readonly role: string;
+  /** Absent: a process of several roles gives each a child, since a child's fields are added. */
+  readonly role?: string;
   readonly level: LogLevel;
   /** Where lines go; stderr when absent. Writes are synchronous: a crash loses no line. */
   readonly destination?: DestinationStream;
@@ -19,7 +21,7 @@ export function createLog(options: LogOptions): Log {
   return pino(
     {
       level: options.level,
-      base: { role: options.role },
+      base: options.role === undefined ? {} : { role: options.role },
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: { paths: SECRET.flatMap((name) => [name, `*.${name}`]), censor: '[hidden]' },
       formatters: { level: (label) => ({ level: label }) },

@@ -91,7 +91,7 @@ class Sync implements TableSync {
         if (this.#isStopped) return;
         this.#options.onSynced();
       }
-      if (this.#hasFailed) this.#options.log.info('registry is back');
+      if (this.#hasFailed) this.#options.log.info('the registry answers again');
       this.#hasFailed = false;
       this.#lookAgainIn(this.#lostSinceMs === undefined ? RESYNC_MS : SYNC_RETRY_MS);
     } catch (thrown) {
@@ -105,7 +105,10 @@ class Sync implements TableSync {
     if (this.#isStopped) return;
     if (!this.#hasFailed) {
       const { message } = statusOf(thrown);
-      this.#options.log.warn({ reason: message }, 'registry is away: routing by what it last said');
+      this.#options.log.warn(
+        { reason: message },
+        'the registry does not answer: routing by what is known',
+      );
     }
     this.#hasFailed = true;
     this.#lookAgainIn(SYNC_RETRY_MS);

@@ -191,7 +191,7 @@ export class RegistrySource {
       for (const shard of shards) {
         const taken = this.#assignment.take(shard);
         if (taken === 'accepted') isNews = true;
-        else log.debug({ index: shard.index, epoch: shard.epoch, taken }, 'shard left aside');
+        else log.debug({ shard: shard.index, epoch: shard.epoch, taken }, 'shard left aside');
       }
       if (asked === 'all') {
         this.#isSynced = true;
@@ -238,8 +238,8 @@ export class RegistrySource {
       this.#isReachable = true;
     } catch (error) {
       if (this.#isReachable) {
-        const why = statusOf(error).message;
-        log.warn({ why }, 'the registry does not answer: going on with what is known');
+        const { message } = statusOf(error);
+        log.warn({ reason: message }, 'the registry does not answer: going on with what is known');
       }
       this.#isReachable = false;
     }

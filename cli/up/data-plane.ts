@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
-import { createLog } from '../../common/log.ts';
+import { createLog, type Log } from '../../common/log.ts';
 import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
 import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
@@ -39,7 +39,7 @@ const NODE_PATHS = new Map([
 
 class DataPlane implements PlaneFunctions {
   readonly #data: PlaneData;
-  readonly #log;
+  readonly #log: Log;
   readonly #metrics = createMetrics();
   readonly #loadModel = createLoadModel();
   readonly #nodes = new Map<string, RunningNode>();
@@ -48,7 +48,7 @@ class DataPlane implements PlaneFunctions {
 
   constructor(data: PlaneData) {
     this.#data = data;
-    this.#log = createLog({ role: 'data-plane', level: data.settings.logLevel });
+    this.#log = createLog({ level: data.settings.logLevel });
     collectLoopLag(this.#metrics, 'data-plane');
   }
 

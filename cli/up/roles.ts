@@ -54,13 +54,14 @@ export interface RunningRoles {
 export interface RolesOptions {
   readonly settings: UpSettings;
   readonly stores: OpenStores;
-  readonly log: Log;
+  /** Without a role: each gets a child. */
+  readonly rootLog: Log;
   readonly closers: Closers;
   readonly onFatal: (error: Error) => void;
 }
 
 export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
-  const { settings, stores, log, closers, onFatal } = options;
+  const { settings, stores, rootLog, closers, onFatal } = options;
   const { host, isInsecure: insecure } = settings;
   const { catalog, blobs, datasets } = stores;
   const metrics = createMetrics();
@@ -69,7 +70,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const registry = new MemoryRegistry(systemClock);
   closers.add('registry', () => registry.close());
   const shared = { catalog, blobs, datasets, registry, clock: systemClock, dateMs: Date.now };
-  const logOf = (role: string): Log => log.child({ role });
+  const logOf = (role: string): Log => rootLog.child({ role });
 
   const controlLog = logOf('control');
   const id = `${hostname()}-${process.pid}`;
@@ -156,7 +157,7 @@ function startPlane(
       STOP_MS,
       plane.stop().then(() => plane.ended),
     );
-    if (!hasEnded) options.log.error('a model still runs: the process is ended with it');
+    if (!hasEnded) options.rootLog.error('a model still runs: the process is ended with it');
   });
   return plane;
 }

@@ -37,7 +37,8 @@ const endNow = (): void => void process.kill(process.pid, 'SIGKILL');
 
 /** Resolves when the process may end. @throws what kept it from starting. */
 export async function runUp(settings: UpSettings): Promise<void> {
-  const log = createLog({ role: 'up', level: settings.logLevel });
+  const rootLog = createLog({ level: settings.logLevel });
+  const log = rootLog.child({ role: 'up' });
   const closers = new Closers(log);
   const stopping = stopOnSignals();
   const onFatal = (error: Error): void => {
@@ -48,7 +49,7 @@ export async function runUp(settings: UpSettings): Promise<void> {
   try {
     const stores = await openStores(settings.data);
     closers.add('stores', () => stores.close());
-    const roles = await startRoles({ settings, stores, log, closers, onFatal });
+    const roles = await startRoles({ settings, stores, rootLog, closers, onFatal });
     await settled(roles, stopping.signal);
     const { http, grpc, metrics, admin } = roles.addresses;
     say(`torus ready http=${http} grpc=${grpc} metrics=${metrics} admin=${admin}`);
