@@ -39,7 +39,7 @@ export interface GatewayOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   /** The operator's --insecure: listening off loopback without TLS is allowed. */
-  readonly insecure?: boolean;
+  readonly isInsecure?: boolean;
   /** Largest inference request; MAX_MESSAGE_BYTES when absent. */
   readonly maxBodyBytes?: number;
   /** Largest uploaded file; DEFAULT_MAX_UPLOAD_BYTES when absent. */
@@ -57,12 +57,12 @@ export interface Gateway {
 }
 
 /**
- * @throws FAILED_PRECONDITION for a host off loopback without `insecure`, ALREADY_EXISTS for a port
+ * @throws FAILED_PRECONDITION for a host off loopback without isInsecure, ALREADY_EXISTS for a port
  * that is taken
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { host, insecure = false } = options;
-  checkListen({ host, hasTls: false, isInsecureAllowed: insecure });
+  const { host, isInsecure = false } = options;
+  checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
   const stopping = new AbortController();
   const app = createServer(options.log);
   await build(app, options, stopping.signal);

@@ -19,7 +19,7 @@ const node = await startNode({
   source: { kind: 'repository', folder: process.argv[2] ?? '.' },
   dataDir,
   clock: systemClock,
-  wallMs: Date.now,
+  dateMs: Date.now,
   log,
   metrics: createMetrics(),
   loadModel: createLoadModel(),

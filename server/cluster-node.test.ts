@@ -100,7 +100,7 @@ async function cluster(t: ExecutionContext): Promise<Cluster> {
         },
         dataDir,
         clock,
-        wallMs: () => 0,
+        dateMs: () => 0,
         log,
         metrics: createMetrics(),
         serverVersion: '0',

@@ -34,7 +34,7 @@ export interface NodeOptions {
   readonly dataDir: string;
   readonly clock: Clock;
   /** Milliseconds since 1970, for what people read. */
-  readonly wallMs: () => number;
+  readonly dateMs: () => number;
   readonly log: Log;
   /** One of its own for each node; common/metrics.ts joins them. */
   readonly metrics: Metrics;
@@ -70,7 +70,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   });
   const quarantine = await Quarantine.open(join(dataDir, 'markers'));
   const table = new ModelTable();
-  const book = new StatisticsBook(options.wallMs);
+  const book = new StatisticsBook(options.dateMs);
   registerInferenceMetrics(options.metrics, options.id, book);
   const health = new Health();
   const state = new NodeState(health);

@@ -81,17 +81,17 @@ export class VersionStatistics implements ModelObserver {
   instancesReplaced = 0;
   /** Requests waiting or running: told by the loaded model, when there is one. */
   pending: () => number = () => 0;
-  readonly #wallMs: () => number;
+  readonly #dateMs: () => number;
 
-  constructor(model: string, version: string, wallMs: () => number) {
+  constructor(model: string, version: string, dateMs: () => number) {
     this.model = model;
     this.version = version;
-    this.#wallMs = wallMs;
+    this.#dateMs = dateMs;
   }
 
   batchDone(rows: number, _requests: number, timings: InferTimings): void {
     this.executionCount += 1;
-    this.lastInferenceMs = this.#wallMs();
+    this.lastInferenceMs = this.#dateMs();
     this.batchRows.observe(rows);
     this.computeSeconds.observe(timings.computeInferNs / 1e9);
     let batch = this.batches.get(rows);
@@ -128,13 +128,13 @@ export class VersionStatistics implements ModelObserver {
 /** The statistics of a node; past the limit versions share one that is called OTHER. */
 export class StatisticsBook {
   readonly #byVersion = new Map<string, VersionStatistics>();
-  readonly #wallMs: () => number;
+  readonly #dateMs: () => number;
   readonly #limit: number;
   #other: VersionStatistics | undefined;
 
-  /** @param wallMs milliseconds since 1970 */
-  constructor(wallMs: () => number, limit: number = MAX_LABEL_SETS) {
-    this.#wallMs = wallMs;
+  /** @param dateMs milliseconds since 1970 */
+  constructor(dateMs: () => number, limit: number = MAX_LABEL_SETS) {
+    this.#dateMs = dateMs;
     this.#limit = limit;
   }
 
@@ -143,10 +143,10 @@ export class StatisticsBook {
     const known = this.#byVersion.get(key);
     if (known !== undefined) return known;
     if (this.#byVersion.size >= this.#limit) {
-      this.#other ??= new VersionStatistics(OTHER, OTHER, this.#wallMs);
+      this.#other ??= new VersionStatistics(OTHER, OTHER, this.#dateMs);
       return this.#other;
     }
-    const made = new VersionStatistics(model, String(version), this.#wallMs);
+    const made = new VersionStatistics(model, String(version), this.#dateMs);
     this.#byVersion.set(key, made);
     return made;
   }

@@ -18,7 +18,7 @@ export interface ObserveOptions {
   /** 0 takes a free one. */
   readonly port: number;
   /** Allows plain text off loopback. */
-  readonly insecure?: boolean;
+  readonly isInsecure?: boolean;
   readonly clock?: Clock;
   /** The page of /metrics, in Prometheus' text format. */
   metrics(): Promise<string>;
@@ -35,7 +35,7 @@ export interface ObserveServer {
  * @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken.
  */
 export async function serveObserve(options: ObserveOptions): Promise<ObserveServer> {
-  const isInsecureAllowed = options.insecure ?? false;
+  const isInsecureAllowed = options.isInsecure ?? false;
   checkListen({ host: options.host, hasTls: false, isInsecureAllowed });
   const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
     answer(options, request, response).catch((thrown: unknown) => {

@@ -77,7 +77,7 @@ class DataPlane implements PlaneFunctions {
       host: settings.host,
       port: settings.grpcPort,
       portFlag: '--grpc-port',
-      insecure: settings.isInsecure,
+      isInsecure: settings.isInsecure,
       log: this.#log.child({ role: 'router' }),
     });
     const nodePorts = [...this.#nodes.values()].map(({ listener }) => listener.port);
@@ -94,7 +94,7 @@ class DataPlane implements PlaneFunctions {
       host: settings.host,
       port: settings.nodePort === 0 ? 0 : settings.nodePort + at,
       portFlag: '--node-port',
-      insecure: settings.isInsecure,
+      isInsecure: settings.isInsecure,
       log,
     });
     const node = await startNode({
@@ -112,7 +112,7 @@ class DataPlane implements PlaneFunctions {
       },
       dataDir: join(nodesDir, id),
       clock: systemClock,
-      wallMs: Date.now,
+      dateMs: Date.now,
       log,
       metrics,
       loadModel: this.#loadModel,

@@ -62,7 +62,7 @@ export interface RolesOptions {
 
 export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const { settings, stores, rootLog, closers, onFatal } = options;
-  const { host, isInsecure: insecure } = settings;
+  const { host, isInsecure } = settings;
   const { catalog, blobs, datasets } = stores;
   const metrics = createMetrics();
   collectProcessMetrics(metrics);
@@ -82,7 +82,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const services = mergeBackends([control.backend, healthService(health, controlLog)]);
   const admin = await serveGrpc({
     backend: withReflection(services, readDescriptors(), controlLog),
-    ...{ host, insecure, port: settings.adminPort, portFlag: '--admin-port', log: controlLog },
+    ...{ host, isInsecure, port: settings.adminPort, portFlag: '--admin-port', log: controlLog },
   });
   closers.add('admin listener', () => admin.stop());
   const blobPort = await serveBlobPort(blobs, settings);
@@ -114,7 +114,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
     adminLink.close();
   });
   const gateway = await startGateway({
-    ...{ host, insecure, port: settings.httpPort, log: logOf('gateway'), metrics },
+    ...{ host, isInsecure, port: settings.httpPort, log: logOf('gateway'), metrics },
     inference: inferenceLink,
     admin: adminLink,
     blobs: httpBlobs(`http://${formatAddress(host, blobPort.port)}`),
@@ -122,7 +122,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   closers.add('gateway', () => gateway.stop());
   const waitingFor = async (): Promise<readonly string[]> => await plane.waitingFor();
   const observe = await serveObserve({
-    ...{ host, insecure, port: settings.metricsPort, waitingFor },
+    ...{ host, isInsecure, port: settings.metricsPort, waitingFor },
     metrics: async () => renderMetrics([await snapshot(metrics), ...(await plane.snapshots())]),
   });
   closers.add('metrics listener', () => observe.stop());

@@ -30,7 +30,7 @@ export async function start(files: Record<string, Uint8Array | string>): Promise
     source: { kind: 'repository', folder: repository },
     dataDir: join(folder, 'data'),
     clock: systemClock,
-    wallMs: () => 1_700_000_000_000,
+    dateMs: () => 1_700_000_000_000,
     log,
     metrics,
     serverVersion: '1.2.3',

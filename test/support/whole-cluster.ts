@@ -82,7 +82,7 @@ export async function wholeCluster(
       const server = await serveGrpc({ backend, host: HOST, port: 0, log });
       const about = { address: server.address, zone: '', memoryLimitBytes: 0 };
       const node = await startNode({
-        ...{ id, log, clock: systemClock, wallMs: Date.now, serverVersion: '1' },
+        ...{ id, log, clock: systemClock, dateMs: Date.now, serverVersion: '1' },
         source: {
           kind: 'cluster',
           registry: mortal(registry, life),

@@ -118,7 +118,7 @@ test('a port in use and plain text off loopback are refused with the way out', a
   t.regex(taken.message, new RegExp(`port ${server.port} .*in use.*--grpc-port`));
   const open = await codeOf(serve(callee, { host: '0.0.0.0' }));
   t.is(open.code, Code.FAILED_PRECONDITION);
-  const insecure = await serve(callee, { host: '0.0.0.0', insecure: true });
+  const insecure = await serve(callee, { host: '0.0.0.0', isInsecure: true });
   t.true(insecure.port > 0);
   insecure.stop();
   server.stop();

@@ -34,7 +34,7 @@ export interface ServeOptions {
   readonly defaultDeadlineMs?: number;
   readonly tls?: ServerTls;
   /** Allows plain text off loopback. */
-  readonly insecure?: boolean;
+  readonly isInsecure?: boolean;
   /** The flag that sets the port, for the message when it is taken: '--grpc-port'. */
   readonly portFlag?: string;
 }
@@ -107,7 +107,7 @@ function buildServer(environment: ServerCallEnvironment): Server {
  */
 export async function serveGrpc(options: ServeOptions): Promise<GrpcListener> {
   const { host, port, tls, log, backend } = options;
-  const isInsecureAllowed = options.insecure ?? false;
+  const isInsecureAllowed = options.isInsecure ?? false;
   checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed });
   const environment: ServerCallEnvironment = {
     backend,
