@@ -10,6 +10,7 @@ import { Budget, Budgets } from './budgets.ts';
 import { ClosedStreams, Ending } from './closed-streams.ts';
 import { Drain } from './drain.ts';
 import type { ConnectionHandler } from './handler.ts';
+import { Keepalive } from './keepalive.ts';
 import type { ConnectionLimits, LimitName } from './limits.ts';
 import { Progress, Stream } from './stream.ts';
 
@@ -73,6 +74,7 @@ export class ConnectionState {
   isGoawayReceived = false;
   isDraining = false;
   readonly drain = new Drain();
+  readonly keepalive: Keepalive;
   isExhausted = false;
   idleSinceMs: number;
   readonly startedMs: number;
@@ -93,6 +95,7 @@ export class ConnectionState {
     this.receiveWindowBytes = options.connectionWindowBytes;
     this.nextLocalStreamId = options.isServer ? 2 : 1;
     this.nowMs = nowMs;
+    this.keepalive = new Keepalive(options.limits, nowMs);
     this.idleSinceMs = nowMs;
     this.startedMs = nowMs;
     this.stallCheckedMs = nowMs;
@@ -128,6 +131,8 @@ export class ConnectionState {
     if (stream.receiving !== Progress.ENDED || stream.sending !== Progress.ENDED) return;
     this.#remove(stream, Ending.ENDED);
     this.budgets.credit(Budget.RESETS, 1);
+    // Who has answered a request whole needs no more of it.
+    if (this.isServer) this.#release(stream);
     this.handler.onDone(stream);
     this.tellOpener();
   }
@@ -243,9 +248,14 @@ export class ConnectionState {
   #drop(stream: Stream, ending: number): void {
     stream.isReset = true;
     this.queuedBytes -= stream.dropQueue();
+    this.#remove(stream, ending);
+    this.#release(stream);
+  }
+
+  /** What its owner has not consumed is as good as consumed. */
+  #release(stream: Stream): void {
     const held = stream.unconsumedBytes;
     stream.unconsumedBytes = 0;
-    this.#remove(stream, ending);
     if (held > 0) this.creditConnection(held);
   }
 

@@ -62,6 +62,7 @@ export class Connection implements FrameSink {
     const state = this.#state;
     if (state.isFailed) return;
     state.nowMs = nowMs;
+    state.keepalive.heard(nowMs);
     state.budgets.refill(nowMs);
     if (state.dataFramesSent > 0) {
       state.budgets.credit(Budget.WINDOW_UPDATES, state.dataFramesSent * UPDATES_PER_DATA_FRAME);
@@ -92,7 +93,10 @@ export class Connection implements FrameSink {
     return !state.isFailed && state.readyHead !== undefined && state.sendWindowBytes > 0;
   }
 
-  /** Client: a new stream; undefined when there can be none now (onOpenable tells of room). */
+  /**
+   * Client: a new stream; undefined when there can be none now (onOpenable tells of room).
+   * @throws RangeError for a character above 255; then nothing has been sent.
+   */
   open(headers: HeadersToSend, isEnd: boolean, isHead = false): Stream | undefined {
     const state = this.#state;
     if (!state.canOpen) {
@@ -100,15 +104,19 @@ export class Connection implements FrameSink {
       return undefined;
     }
     const id = state.nextLocalStreamId;
+    writeHeaders(state, id, headers, isEnd);
     state.nextLocalStreamId = id >= MAX_STREAM_ID - 1 ? MAX_STREAM_ID : id + 2;
     if (state.nextLocalStreamId === MAX_STREAM_ID) state.isExhausted = true;
     const stream = state.add(id);
     stream.isHead = isHead;
-    this.sendHeaders(stream, headers, isEnd);
+    stream.sending = isEnd ? Progress.ENDED : Progress.OPEN;
     return stream;
   }
 
-  /** The headers of a request or response; nothing happens when the stream is closed. */
+  /**
+   * The headers of a response; nothing happens when the stream is closed.
+   * @throws RangeError for a character above 255; then nothing has been sent.
+   */
   sendHeaders(stream: Stream, headers: HeadersToSend, isEnd: boolean): void {
     if (stream.isClosed) return;
     if (stream.sending !== Progress.NONE) throw new Error('headers are sent once');
@@ -127,7 +135,7 @@ export class Connection implements FrameSink {
     return sendData(this.#state, stream, bytes, isEnd);
   }
 
-  /** Ends the stream, behind its data. */
+  /** Ends the stream, behind its data. A character above 255 throws, or resets it if they wait. */
   sendTrailers(stream: Stream, trailers: HeadersToSend): void {
     if (stream.isClosed) return;
     if (stream.sending !== Progress.OPEN)
@@ -311,15 +319,15 @@ function checkOptions(options: ConnectionOptions): ConnectionOptions {
 }
 
 function ownSettings(options: ConnectionOptions): number[] {
-  const settings = [
-    SettingId.MAX_CONCURRENT_STREAMS,
-    options.isServer ? options.limits.concurrentStreams : 0,
+  const settings: number[] = options.isServer
+    ? [SettingId.MAX_CONCURRENT_STREAMS, options.limits.concurrentStreams]
+    : [SettingId.ENABLE_PUSH, 0];
+  settings.push(
     SettingId.INITIAL_WINDOW_SIZE,
     options.streamWindowBytes,
     SettingId.MAX_HEADER_LIST_SIZE,
     options.limits.headerListBytes,
-  ];
-  if (!options.isServer) settings.push(SettingId.ENABLE_PUSH, 0);
+  );
   if (options.maxFrameBytes !== MIN_MAX_FRAME_BYTES) {
     settings.push(SettingId.MAX_FRAME_SIZE, options.maxFrameBytes);
   }

@@ -19,6 +19,7 @@ export function deadlineMs(
     handshakeAtMs(state),
     partialAtMs(state, partialSinceMs, block),
     idleAtMs(state),
+    state.keepalive.atMs,
     stallCheckAtMs(state),
   );
 }
@@ -36,6 +37,7 @@ export function onTime(state: ConnectionState, partialSinceMs: number, block: Op
     state.handler.onLimit('idle_time');
     state.drain.begin(state);
   } else if (nowMs >= stallCheckAtMs(state)) resetStalled(state);
+  state.keepalive.onTime(state);
 }
 
 function handshakeAtMs(state: ConnectionState): number {

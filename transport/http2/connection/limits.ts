@@ -33,6 +33,10 @@ export interface ConnectionLimits {
   readonly partialFrameMs: number;
   /** Without a stream; then the connection is drained and done. Infinity: never. */
   readonly idleMs: number;
+  /** Nothing was heard of the peer for so long: a ping asks whether it is there. */
+  readonly keepaliveMs: number;
+  /** From that ping to any sign of life; then the connection has failed. */
+  readonly keepaliveTimeoutMs: number;
   /** Data waits for the peer's window and none moves; then the stream is reset. */
   readonly stalledMs: number;
 }
@@ -51,7 +55,9 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
   unsentControlBytes: 1_048_576,
   handshakeMs: 10_000,
   partialFrameMs: 20_000,
-  idleMs: Number.POSITIVE_INFINITY,
+  idleMs: 1_800_000,
+  keepaliveMs: 120_000,
+  keepaliveTimeoutMs: 20_000,
   stalledMs: 60_000,
 };
 
@@ -70,4 +76,5 @@ export type LimitName =
   | 'handshake_time'
   | 'partial_frame_time'
   | 'idle_time'
+  | 'keepalive_time'
   | 'stalled_time';

@@ -85,7 +85,7 @@ function refuseData(state: ConnectionState, id: number): void {
 
 /** The owner is done with `bytes` of what onData() gave it: the peer may send as many again. */
 export function consume(state: ConnectionState, stream: Stream, bytes: number): void {
-  if (stream.isReset) return;
+  if (stream.isReset || (stream.isClosed && state.isServer)) return;
   if (bytes < 0 || bytes > stream.unconsumedBytes) {
     throw new RangeError(`consumed ${bytes} of ${stream.unconsumedBytes} bytes`);
   }

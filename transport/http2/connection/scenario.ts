@@ -161,9 +161,15 @@ export class Scenario {
   }
 
   #open(connection: Connection, words: readonly string[]): void {
-    const stream = connection.open(namedFields(words), words.includes('end'));
-    if (stream === undefined) this.#recorder.events.push('! none can be opened');
-    else this.#recorder.streams.set(stream.id, stream);
+    const { events, streams } = this.#recorder;
+    try {
+      const stream = connection.open(namedFields(words), words.includes('end'));
+      if (stream === undefined) events.push('! none can be opened');
+      else streams.set(stream.id, stream);
+    } catch (thrown) {
+      if (!(thrown instanceof RangeError)) throw thrown;
+      events.push('! refused');
+    }
   }
 
   #actOnStream(connection: Connection, verb: string, words: readonly string[]): void {

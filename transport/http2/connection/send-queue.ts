@@ -1,6 +1,6 @@
 // Sends HEADERS and DATA within the peer's windows. What fits goes straight into the output; what
 // does not waits in its stream's queue, and the streams that could go on take turns, a frame each.
-import { Flag, FrameType } from '../frames/constants.ts';
+import { ErrorCode, Flag, FrameType } from '../frames/constants.ts';
 import { writeHeaderBlock } from '../frames/control-frames.ts';
 import { mostBlockBytes } from '../hpack/encoder.ts';
 import { MAX_INTEGER_BYTES } from '../hpack/integer.ts';
@@ -200,6 +200,18 @@ function finishQueue(state: ConnectionState, stream: Stream): void {
   const { trailers } = stream;
   const isEnding = stream.sending === Progress.ENDING;
   stream.dropQueue();
-  if (trailers !== undefined) writeHeaders(state, stream.id, trailers, true);
+  if (trailers !== undefined && !writeTrailers(state, stream, trailers)) return;
   if (isEnding) endSending(state, stream);
+}
+
+/** False when they can't be encoded: it is too late to tell the caller, so the stream is reset. */
+function writeTrailers(state: ConnectionState, stream: Stream, trailers: HeadersToSend): boolean {
+  try {
+    writeHeaders(state, stream.id, trailers, true);
+    return true;
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+    state.reset(stream, ErrorCode.INTERNAL_ERROR, thrown.message, true);
+    return false;
+  }
 }
