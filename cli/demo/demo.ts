@@ -14,6 +14,7 @@ import { addDataset, rejectedLines } from '../commands/dataset.ts';
 import { startTraining } from '../commands/train.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { DEMO_MODELS, type DemoModel } from './models.ts';
+import { findOpenJob } from './open-job.ts';
 import { type Addresses, tryNext } from './try-next.ts';
 
 /** A published model is served after this long at most, or the demo gives up. */
@@ -59,7 +60,12 @@ async function exists(context: CommandContext, path: string, field: string): Pro
 
 async function ensureDataset({ context, say }: DemoOptions, model: DemoModel): Promise<void> {
   if (await exists(context, `/api/v1/datasets/${model.name}`, 'latestSealedVersion')) return;
-  const job = await addDataset(context, { name: model.name, file: model.file, seals: true });
+  const { name, file } = model;
+  const open = await findOpenJob(context.client, { dataset: name });
+  const job =
+    open === undefined
+      ? await addDataset(context, { name, file, seals: true })
+      : await followJob(context, open, `import ${name}`);
   const { accepted = 0, rejected = 0 } = job.result?.metrics ?? {};
   say(`data set ${model.name}: ${figure(accepted)} rows accepted, ${figure(rejected)} rejected`);
   if (rejected === 0) return;
@@ -79,15 +85,18 @@ async function ensureModel({ context, say }: DemoOptions, model: DemoModel): Pro
     say(`model ${model.name}: published before, served without training again`);
     return;
   }
-  const started = await startTraining(context, {
-    dataset: model.name,
-    target: model.target,
-    model: model.name,
-    algorithm: 'mlp',
-    epochs: model.epochs,
-    hidden: model.hidden,
-    seed: '1',
-  });
+  const open = await findOpenJob(context.client, { model: model.name });
+  const started =
+    open ??
+    (await startTraining(context, {
+      dataset: model.name,
+      target: model.target,
+      model: model.name,
+      algorithm: 'mlp',
+      epochs: model.epochs,
+      hidden: model.hidden,
+      seed: '1',
+    }));
   const job = await followJob(context, started, `train ${model.name}`);
   const metrics = job.result?.metrics ?? {};
   const difference = job.result?.maxAbsDifference ?? metrics.max_abs_difference ?? Number.NaN;

@@ -26,6 +26,7 @@ const LOOK_MS = 20;
  * signals that come so soon after the first one are the same one.
  */
 const SAME_SIGNAL_MS = 1_000;
+const STOPPING = 'torus: stopping; calls in flight end first, a second Ctrl-C cuts them';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -81,8 +82,10 @@ function stopOnSignals(): Stopping {
   const onSignal = (): void => {
     if (systemClock.nowMs() - beganMs > SAME_SIGNAL_MS) endNow();
     if (stopping.signal.aborted) return;
-    process.stderr.write('torus: stopping; calls in flight end first, a second Ctrl-C cuts them\n');
     begin();
+    // Below a terminal's '^C', and a bar's last line, which comes when its work was aborted.
+    const start = process.stderr.isTTY ? '\n' : '';
+    setImmediate(() => process.stderr.write(`${start}${STOPPING}\n`));
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
   return { signal: stopping.signal, begin };
