@@ -12,7 +12,7 @@ export const OUT_OF_MEMORY_LINE = 'torus: memory limit reached';
 const LOOK_MS = 20;
 const STDERR = 2;
 
-// Undefined where only the names above are wanted.
+// Null, or somebody else's, where only the names above are wanted.
 const watch = workerData as MemoryWatch | null;
 if (watch?.maxMemoryBytes !== undefined) {
   setInterval(() => {

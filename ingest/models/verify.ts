@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { invalidArgument, StatusError } from '../../common/status.ts';
 import type { Inspection, InspectRequest } from './inspect.ts';
+import { OUT_OF_MEMORY_LINE } from './memory-watch.ts';
 import type { ChildAnswer, ChildRequest } from './verify-child.ts';
 
 /** Loading and trial runs together; after it the child is killed and the model refused. */
@@ -12,8 +13,6 @@ export const VERIFY_MEMORY_BYTES = 1024 ** 3;
 export const VERIFY_MEMORY_PER_BYTE = 6;
 
 const MAX_STDERR_CHARACTERS = 4_096;
-/** As memory-watch.ts writes it: importing that file would start it. */
-export const OUT_OF_MEMORY = 'torus: memory limit reached';
 const CHILD = new URL('./verify-child.ts', import.meta.url);
 
 export interface VerifyOptions extends InspectRequest {
@@ -107,7 +106,7 @@ function deathOf(
   stderr: string,
   maxMemoryBytes: number,
 ): StatusError {
-  if (stderr.includes(OUT_OF_MEMORY)) {
+  if (stderr.includes(OUT_OF_MEMORY_LINE)) {
     return invalidArgument(`loading and running the model takes more than ${maxMemoryBytes} bytes`);
   }
   const how = deadBy === null ? `ended with code ${code}` : `was ended by ${deadBy}`;
