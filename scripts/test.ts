@@ -17,7 +17,7 @@ interface Tally {
 function takeLine(tally: Tally, line: string, nowMs: number): void {
   const point = /^(ok|not ok) \d+ - (.*?)(?: # SKIP(.*))?$/.exec(line);
   if (point === null) {
-    const skip = /^\s+# skipped: (.*)$/.exec(line);
+    const skip = /^#\s+skipped: (.*)$/.exec(line);
     if (skip !== null) tally.skips.push(`${tally.skips.length + 1}. ${skip[1] ?? ''}`);
     else if (tally.failures.length > 0 && /^\s+\S/.test(line)) tally.failures.push(line);
     return;
