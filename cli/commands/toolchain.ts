@@ -18,7 +18,12 @@ export function toolchainCommand(parent: Command): void {
     .command('install <name>')
     .description('download and build one: tfjs-node')
     .option('--gpu', 'the build for NVIDIA GPUs')
-    .option('--data <dir>', 'data folder of the trainer that is to use it', './data')
+    .addOption(
+      toolchain
+        .createOption('--data <dir>', 'data folder of the trainer that is to use it')
+        .default('./data')
+        .env('TORUS_DATA'),
+    )
     .addHelpText('after', EXAMPLES);
   install.action(async (name: string) => {
     const write = (text: string): boolean => process.stderr.write(text);

@@ -21,6 +21,8 @@ const LINGER_MS = 2_000;
  */
 const READY_BY_MS = 4_500;
 const LOOK_MS = 20;
+/** Versions of a model repository that are named when they were imported. */
+const NAMES_SHOWN = 20;
 /**
  * A terminal sends Ctrl-C to all processes of a command, and npm and cli/torus.cjs pass theirs on:
  * signals that come so soon after the first one are the same one.
@@ -143,8 +145,12 @@ async function importFolder(
   folder: string,
   signal: AbortSignal,
 ): Promise<void> {
+  say(`model repository ${folder}: importing`);
   const { imported, unchangedCount, refused } = await roles.ingest.importRepository(folder, signal);
-  say(`model repository ${folder}: ${imported.length} imported, ${unchangedCount} unchanged`);
+  const names = imported.map(({ model, version }) => `${model}/${version}`);
+  const rest = names.length > NAMES_SHOWN ? ', ...' : '';
+  const shown = names.length === 0 ? '' : ` (${names.slice(0, NAMES_SHOWN).join(', ')}${rest})`;
+  say(`model repository ${folder}: ${names.length} imported${shown}, ${unchangedCount} unchanged`);
   for (const { path, error } of refused) {
     process.stderr.write(`torus: model repository: ${path}: ${error.message}\n`);
   }
