@@ -1,14 +1,12 @@
 // Which columns of a data set a training job reads, and why it can't: asked when the job is made,
 // for a quick answer, and again when it runs, of the version that it then reads.
+import { shownName } from '../common/names.ts';
 import { invalidArgument } from '../common/status.ts';
 import type { Column } from '../stores/datasets/datasets.ts';
 import type { TrainSpec } from './documents.ts';
 
 /** Columns that are named in a message, at most. */
 const MAX_NAMED_COLUMNS = 20;
-/** How much of a name that a caller made up is repeated to it. */
-const SHOWN_NAME_CHARACTERS = 100;
-
 export interface TrainingColumns {
   /** In the order asked for; all but the target, in the data set's order, when none were named. */
   readonly features: readonly Column[];
@@ -27,7 +25,7 @@ export function trainingColumns(
     const names = columns.slice(0, MAX_NAMED_COLUMNS).map((known) => known.name);
     const more = columns.length > names.length ? ', ...' : '';
     throw invalidArgument(
-      `${field} '${name.slice(0, SHOWN_NAME_CHARACTERS)}' is no column of data set ` +
+      `${field} '${shownName(name)}' is no column of data set ` +
         `'${spec.dataset}', which has: ${names.join(', ')}${more}`,
     );
   };

@@ -1,6 +1,13 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { checkName, isName, isSha256, parseVersion } from './names.ts';
+import {
+  checkName,
+  isName,
+  isSha256,
+  parseVersion,
+  requestForUnknownModel,
+  shownName,
+} from './names.ts';
 import { Code, StatusError } from './status.ts';
 
 test('names start with a letter or digit and hold harmless characters only', (t) => {
@@ -36,4 +43,10 @@ test('hashes are 64 lower-case hexadecimal digits', (t) => {
   t.true(isSha256('0123456789abcdef'.repeat(4)));
   t.false(isSha256('0123456789ABCDEF'.repeat(4)));
   t.false(isSha256('00'));
+});
+
+test('a name that was made up is repeated only so far', (t) => {
+  t.is(shownName('digits'), 'digits');
+  t.is(shownName('x'.repeat(1_000)).length, 128);
+  t.is(requestForUnknownModel('a'), "Request for unknown model: 'a'");
 });

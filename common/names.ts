@@ -19,6 +19,18 @@ export function checkName(kind: string, text: string): string {
   );
 }
 
+/** So much of a name that a caller made up is repeated to it, and kept in logs. */
+const SHOWN_NAME_CHARACTERS = 128;
+
+export function shownName(text: string): string {
+  return text.slice(0, SHOWN_NAME_CHARACTERS);
+}
+
+/** How answers about a model that is not there begin: Triton's words, which clients look for. */
+export function requestForUnknownModel(model: string): string {
+  return `Request for unknown model: '${shownName(model)}'`;
+}
+
 const SHA256 = /^[0-9a-f]{64}$/;
 
 export function isSha256(text: string): boolean {

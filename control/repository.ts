@@ -4,7 +4,7 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import { unloadAll } from '../catalog/models.ts';
 import { promoteVersion } from '../catalog/versions.ts';
-import { isName } from '../common/names.ts';
+import { isName, requestForUnknownModel } from '../common/names.ts';
 import { failedPrecondition, notFound } from '../common/status.ts';
 
 export interface RepositoryHooks {
@@ -38,7 +38,7 @@ export function repositoryHooks(catalog: Catalog, dateMs: () => number): Reposit
 }
 
 function unknownModel(model: string): Error {
-  return notFound(`Request for unknown model: '${model.slice(0, 128)}' is not found`);
+  return notFound(`${requestForUnknownModel(model)} is not found`);
 }
 
 async function newestReady(catalog: Catalog, model: string): Promise<number> {

@@ -1,5 +1,6 @@
 // What a model takes and gives: as its file declares it, and as clients see it once its
 // configuration has had its say (batch dimension, reshapes, outputs left out).
+import { shownName } from '../common/names.ts';
 import { Code, invalidArgument, StatusError } from '../common/status.ts';
 import type { Datatype, TensorSpec } from '../common/tensor.ts';
 import type { ModelConfig, ModelTensorReshape } from '../proto/gen/inference/model_config.ts';
@@ -33,7 +34,7 @@ export function signatureOfOnnx(
 }
 
 function specOf(side: 'input' | 'output', value: OnnxValue, rank: number | undefined): TensorSpec {
-  const name = value.name.slice(0, 128);
+  const name = shownName(value.name);
   if (value.kind !== 'tensor') {
     const hint =
       value.kind === 'sequence' ? " (for scikit-learn models: option 'zipmap': False)" : '';

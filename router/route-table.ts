@@ -1,5 +1,6 @@
 // Where calls can go: assignment, live nodes and their copies, joined into the READY copies of each
 // model version. Pure: what the registry said goes in, answers for calls come out.
+import { requestForUnknownModel, shownName } from '../common/names.ts';
 import { Code, notFound, StatusError, unavailable } from '../common/status.ts';
 import {
   ASSIGNMENT_SHARDS,
@@ -9,9 +10,6 @@ import {
   type NodeRecord,
   UNLOADED,
 } from '../registry/registry.ts';
-
-/** How much of a name that a caller made up is repeated to it. */
-const SHOWN_NAME_CHARACTERS = 128;
 
 export type Resolution =
   /** Any of these nodes can answer. */
@@ -118,12 +116,14 @@ export class RouteTable {
   resolve(model: string, version: number | undefined, random: () => number): Resolution {
     const route = this.#models.get(model);
     if (route === undefined) {
-      return this.isComplete ? refused(notFound(`${unknown(model)} is not found`)) : WAITING;
+      return this.isComplete
+        ? refused(notFound(`${requestForUnknownModel(model)} is not found`))
+        : WAITING;
     }
     if (version === undefined) return pickByWeight(route, random) ?? route.otherwise;
     return (
       route.versions.get(version)?.resolution ??
-      refused(notFound(`${unknown(model)} version ${version} is not found`))
+      refused(notFound(`${requestForUnknownModel(model)} version ${version} is not found`))
     );
   }
 
@@ -260,7 +260,7 @@ function noneAvailable(model: string, all: readonly VersionRoute[]): StatusError
     return reason === '' || reason === UNLOADED ? [] : [`version ${version}: ${reason}`];
   });
   const why = told.length === 0 ? '' : ` (${told.join('; ')})`;
-  return notFound(`${unknown(model)} has no available versions${why}`);
+  return notFound(`${requestForUnknownModel(model)} has no available versions${why}`);
 }
 
 function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
@@ -301,7 +301,7 @@ function reasonOf(route: VersionRoute): string {
 }
 
 function unready(model: string, route: VersionRoute): Resolution {
-  const text = `${unknown(model)} version ${route.version} is not at ready state`;
+  const text = `${requestForUnknownModel(model)} version ${route.version} is not at ready state`;
   const away = route.entry?.reason ?? '';
   if (away !== '') return refused(unavailable(`${text} (${away})`));
   if (!hasFailed(route)) return WAITING;
@@ -320,12 +320,8 @@ function refused(error: StatusError): Resolution {
   return { kind: 'refused', error };
 }
 
-function unknown(model: string): string {
-  return `Request for unknown model: '${model.slice(0, SHOWN_NAME_CHARACTERS)}'`;
-}
-
 /** What Triton says of statistics of a model that it does not have. */
 export function statisticsOfUnknown(model: string): StatusError {
-  const shown = model.slice(0, SHOWN_NAME_CHARACTERS);
+  const shown = shownName(model);
   return new StatusError(Code.INVALID_ARGUMENT, `requested model '${shown}' is not available`);
 }

@@ -1,7 +1,7 @@
 // Which model versions this node knows and which it can serve: what every call looks its model up
 // in. Who loads and unloads writes it; services only read.
 
-import { parseVersion } from '../common/names.ts';
+import { parseVersion, requestForUnknownModel } from '../common/names.ts';
 import { Code, notFound, StatusError } from '../common/status.ts';
 import type { QueueTimeout } from '../model/config/batching.ts';
 import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
@@ -59,9 +59,6 @@ interface KnownModel {
   byDefault: ServedVersion | undefined;
 }
 
-/** How much of a name that a caller made up is repeated to it. */
-const SHOWN_NAME_CHARACTERS = 128;
-
 export class ModelTable {
   readonly #models = new Map<string, KnownModel>();
 
@@ -91,20 +88,20 @@ export class ModelTable {
   find(model: string, versionText: string): ServedVersion {
     const version = parseVersion(versionText);
     const known = this.#models.get(model);
-    if (known === undefined) throw notFound(`${unknownModel(model)} is not found`);
+    if (known === undefined) throw notFound(`${requestForUnknownModel(model)} is not found`);
     if (version === undefined) {
       if (known.byDefault !== undefined) return known.byDefault;
-      throw notFound(`${unknownModel(model)} has no available versions`);
+      throw notFound(`${requestForUnknownModel(model)} has no available versions`);
     }
     const status = known.versions.get(version);
     if (status === undefined) {
-      throw notFound(`${unknownModel(model)} version ${version} is not found`);
+      throw notFound(`${requestForUnknownModel(model)} version ${version} is not found`);
     }
     if (status.served !== undefined) return status.served;
     const why = status.reason === '' ? '' : ` (${status.state}: ${status.reason})`;
     throw new StatusError(
       Code.UNAVAILABLE,
-      `${unknownModel(model)} version ${version} is not at ready state${why}`,
+      `${requestForUnknownModel(model)} version ${version} is not at ready state${why}`,
     );
   }
 
@@ -130,8 +127,4 @@ export class ModelTable {
       .flatMap(({ versions }) => [...versions.values()])
       .sort((a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : a.version - b.version));
   }
-}
-
-function unknownModel(model: string): string {
-  return `Request for unknown model: '${model.slice(0, SHOWN_NAME_CHARACTERS)}'`;
 }

@@ -1,5 +1,6 @@
 // A node on its own: what it serves is what its model repository holds, changed by the calls
 // RepositoryModelLoad and RepositoryModelUnload.
+import { shownName } from '../common/names.ts';
 import { Code, invalidArgument, StatusError, statusOf } from '../common/status.ts';
 import type { Copies } from './copies.ts';
 import type { ModelRepository, RepositoryModel } from './repository.ts';
@@ -57,7 +58,7 @@ export function createRepositorySource(
     async load(model) {
       const found = await repository.read(model).catch((thrown: unknown) => {
         const why = statusOf(thrown).message;
-        const what = `failed to load '${model.slice(0, 128)}'`;
+        const what = `failed to load '${shownName(model)}'`;
         const text = `${what}, failed to poll from model repository: ${why}`;
         throw new StatusError(Code.INTERNAL, text);
       });
@@ -86,5 +87,5 @@ export function createRepositorySource(
 }
 
 function loadFailed(model: string, why: string): StatusError {
-  return invalidArgument(`load failed for model '${model.slice(0, 128)}': ${why}`);
+  return invalidArgument(`load failed for model '${shownName(model)}': ${why}`);
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { isName } from '../common/names.ts';
+import { isName, shownName } from '../common/names.ts';
 import { invalidArgument, notFound, type StatusError, statusOf } from '../common/status.ts';
 import { parseConfig } from '../model/config/pbtxt.ts';
 import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
@@ -60,7 +60,7 @@ export class ModelRepository {
   /** @throws NOT_FOUND for a model that is not there, or whose name can't be one */
   async read(model: string): Promise<RepositoryModel> {
     const unknown = (): StatusError =>
-      notFound(`model '${model.slice(0, 128)}' is not in the repository`);
+      notFound(`model '${shownName(model)}' is not in the repository`);
     if (!isName(model)) throw unknown();
     const entries = await this.#list(this.#root);
     if (!entries.some((entry) => entry.name === model && isFolderLike(entry))) throw unknown();

@@ -1,6 +1,7 @@
 // Data sets: their versions, their rejected rows, and files that become rows.
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { DATA_FORMATS } from '../../catalog/documents.ts';
 import { isName } from '../../common/names.ts';
 import { Code, hasCode } from '../../common/status.ts';
 import type { InvokeOptions } from '../../transport/invoke.ts';
@@ -25,7 +26,6 @@ import {
 
 const SERVICE = '/torus.v1.DataSetService';
 const IMPORT = `${SERVICE}/ImportDataSet`;
-const FORMATS = ['csv', 'json', 'jsonl', 'parquet'];
 const FORMAT_PREFIX = 'DATA_SET_FORMAT';
 
 const setName = ({ params }: RouteInput): string =>
@@ -100,7 +100,7 @@ const routes: readonly Omit<RpcRoute, 'tag'>[] = [
 ];
 
 const IMPORT_QUERY = {
-  format: `multipart: ${FORMATS.join(', ')}; recognised when absent`,
+  format: `multipart: ${DATA_FORMATS.join(', ')}; recognised when absent`,
   max_bad_row_ratio: 'multipart: share of bad rows past which the import fails, 0 to 1',
   seal: 'multipart: true fixes the version when the import has succeeded',
 };
@@ -142,14 +142,14 @@ async function importFile(
 function withFormat(body: JsonObject): JsonObject {
   const { format } = body;
   if (typeof format !== 'string') return body;
-  return { ...body, format: enumName('format', format, FORMAT_PREFIX, FORMATS) };
+  return { ...body, format: enumName('format', format, FORMAT_PREFIX, DATA_FORMATS) };
 }
 
 async function fromMultipart(request: FastifyRequest, uploads: Uploads): Promise<JsonObject> {
   const { query } = inputOf(request);
   const ratio = query.text('max_bad_row_ratio');
   const options = {
-    format: query.choice('format', FORMAT_PREFIX, FORMATS),
+    format: query.choice('format', FORMAT_PREFIX, DATA_FORMATS),
     seal: query.flag('seal'),
     ...(ratio === undefined ? {} : { maxBadRowRatio: ratio }),
   };

@@ -2,6 +2,7 @@
 // multipart request that is streamed to the blob store; either way an import job does the rest.
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { MODEL_FORMATS } from '../../catalog/documents.ts';
 import { callOptions } from '../call-options.ts';
 import { answerOfMethod, refTo } from '../openapi.ts';
 import type { Rpc } from '../rpc.ts';
@@ -23,16 +24,6 @@ import {
 
 const SERVICE = '/torus.v1.ModelService';
 const IMPORT = `${SERVICE}/ImportModelVersion`;
-const FORMATS = [
-  'onnx',
-  'saved_model',
-  'keras',
-  'torch_script',
-  'torch_export',
-  'scikit_learn',
-  'xgboost',
-  'tensorflow_js',
-];
 
 const modelName = ({ params }: RouteInput): string => `models/${nameIn(params, 'model', 'model')}`;
 const versionName = (input: RouteInput): string =>
@@ -132,7 +123,7 @@ export function modelRoutes(app: FastifyInstance, rpc: Rpc, uploads: Uploads): v
       query: {
         promote: 'multipart: true makes it the serving version when it is ready',
         version: 'multipart: the number it is to get; the next free one when absent',
-        format: `multipart: ${FORMATS.join(', ')}; recognised when absent`,
+        format: `multipart: ${MODEL_FORMATS.join(', ')}; recognised when absent`,
       },
       body: refTo('torus.v1.ImportModelVersionRequest'),
       consumes: ['application/json', 'multipart/form-data'],
@@ -163,7 +154,7 @@ async function importVersion(
 function withFormat(body: JsonObject): JsonObject {
   const { format } = body;
   if (typeof format !== 'string') return body;
-  return { ...body, format: enumName('format', format, 'MODEL_FORMAT', FORMATS) };
+  return { ...body, format: enumName('format', format, 'MODEL_FORMAT', MODEL_FORMATS) };
 }
 
 async function fromMultipart(request: FastifyRequest, uploads: Uploads): Promise<JsonObject> {
@@ -171,7 +162,7 @@ async function fromMultipart(request: FastifyRequest, uploads: Uploads): Promise
   const options = {
     promote: query.flag('promote'),
     version: query.text('version') ?? '0',
-    format: query.choice('format', 'MODEL_FORMAT', FORMATS),
+    format: query.choice('format', 'MODEL_FORMAT', MODEL_FORMATS),
   };
   const files = await storeFiles(request, uploads);
   return {

@@ -1,5 +1,7 @@
 // Files of a multipart request, streamed one after the other to the blob store.
+
 import type { FastifyError, FastifyRequest } from 'fastify';
+import { shownName } from '../../common/names.ts';
 import { invalidArgument, StatusError, statusOf } from '../../common/status.ts';
 import type { BlobInfo } from '../../stores/blobs/blobs.ts';
 import { MAX_UPLOAD_FILES } from '../limits.ts';
@@ -40,7 +42,7 @@ export async function storeFiles(
     try {
       for await (const part of parts) {
         const path = pathOf(part.fieldname, part.filename);
-        const blob = await uploads.store(part.file, `file ${JSON.stringify(path.slice(0, 128))}`);
+        const blob = await uploads.store(part.file, `file ${JSON.stringify(shownName(path))}`);
         stored.push({ path, ...blob });
       }
     } catch (thrown) {

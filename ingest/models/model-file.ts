@@ -1,6 +1,8 @@
 // A file of a model before anybody knows what it is: recognition looks at a few bytes of it,
 // wherever it lies.
+
 import { posix } from 'node:path';
+import { shownName } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import { isInnerPath, MAX_MANIFEST_FILES } from '../../model/manifest.ts';
 
@@ -23,7 +25,7 @@ export function checkPaths(paths: readonly string[]): void {
   for (const path of paths) {
     if (!isInnerPath(path)) {
       throw invalidArgument(
-        `path ${JSON.stringify(path.slice(0, 128))} is not allowed: it must be a plain path ` +
+        `path ${JSON.stringify(shownName(path))} is not allowed: it must be a plain path ` +
           "inside the model's folder",
       );
     }

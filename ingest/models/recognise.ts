@@ -1,7 +1,9 @@
 // What kind of model a set of files is, by their content and shape, names being hints only. ONNX is
 // served; every other kind is refused by its name with what to do about it.
+
 import { posix } from 'node:path';
 import type { MODEL_FORMATS } from '../../catalog/documents.ts';
+import { shownName } from '../../common/names.ts';
 import { Code, invalidArgument, StatusError } from '../../common/status.ts';
 import { FOREIGN_FORMATS, type ForeignFormat, type LookedAt } from './foreign-formats.ts';
 import { CONFIG_FILE, type ModelFile } from './model-file.ts';
@@ -69,7 +71,7 @@ function namedModel(files: readonly ModelFile[], filename: string): ModelFile[] 
   if (found.length === 1) return found;
   const what = found.length === 0 ? 'is not among the files' : 'is there more than once';
   throw invalidArgument(
-    `config.pbtxt names '${filename.slice(0, 128)}' as the model, which ${what}: ${list(files)}`,
+    `config.pbtxt names '${shownName(filename)}' as the model, which ${what}: ${list(files)}`,
   );
 }
 
@@ -111,7 +113,7 @@ function unknown(files: readonly ModelFile[]): StatusError {
 }
 
 function list(files: readonly { readonly path: string }[]): string {
-  const shown = files.slice(0, 5).map(({ path }) => `'${path.slice(0, 128)}'`);
+  const shown = files.slice(0, 5).map(({ path }) => `'${shownName(path)}'`);
   return shown.join(', ') + (files.length > 5 ? `, and ${files.length - 5} more` : '');
 }
 

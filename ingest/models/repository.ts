@@ -4,7 +4,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { checkName } from '../../common/names.ts';
+import { checkName, shownName } from '../../common/names.ts';
 import { invalidArgument, type StatusError, statusOf } from '../../common/status.ts';
 import { parseConfig } from '../../model/config/pbtxt.ts';
 import { isInnerPath, MAX_MANIFEST_FILES } from '../../model/manifest.ts';
@@ -133,7 +133,7 @@ async function sharedFiles(
   const files: RepositoryFile[] = [];
   for (const path of paths) {
     if (!isInnerPath(path)) {
-      const shown = JSON.stringify(path.slice(0, 128));
+      const shown = JSON.stringify(shownName(path));
       throw invalidArgument(`label_filename ${shown} must be a plain path in the model's folder`);
     }
     files.push(await fileAt(root, join(dir, path), path));

@@ -1,5 +1,6 @@
 // The inputs and outputs of a configuration beside those of the model: absent ones are filled in,
 // stated ones are checked, and each complaint tells both sides.
+import { shownName } from '../../common/names.ts';
 import { invalidArgument, type StatusError } from '../../common/status.ts';
 import { elementCount, type TensorSpec } from '../../common/tensor.ts';
 import { ModelInput, ModelOutput } from '../../proto/gen/inference/model_config.ts';
@@ -42,7 +43,7 @@ export function completeOutputs(
 }
 
 function names(tensors: readonly { readonly name: string }[]): string {
-  const shown = tensors.slice(0, 10).map(({ name }) => `'${name.slice(0, 128)}'`);
+  const shown = tensors.slice(0, 10).map(({ name }) => `'${shownName(name)}'`);
   return shown.join(', ') + (tensors.length > 10 ? ', ...' : '');
 }
 
@@ -53,7 +54,7 @@ function checkNames(side: string, stated: readonly Stated[], own: readonly Tenso
     seen.add(name);
     if (own.some((spec) => spec.name === name)) continue;
     throw invalidArgument(
-      `config.pbtxt states ${side} '${name.slice(0, 128)}', but the model's ${side}s are ` +
+      `config.pbtxt states ${side} '${shownName(name)}', but the model's ${side}s are ` +
         names(own),
     );
   }

@@ -2,6 +2,7 @@
 // it. Weights are never copied or looked at. Any bytes are safe to pass: what is not a valid file
 // is INVALID_ARGUMENT with the reason. Field numbers are those of onnx.proto (onnx/onnx, IR version
 // 10).
+import { shownName } from '../../common/names.ts';
 import type { Datatype } from '../../common/tensor.ts';
 import { isInnerPath } from '../manifest.ts';
 import { datatypeOf } from './elements.ts';
@@ -250,9 +251,9 @@ function addExternalFile(
 ): void {
   const path = entries.get('location') ?? '';
   if (!isInnerPath(path)) {
-    const shown = JSON.stringify(path.slice(0, 128));
+    const shown = JSON.stringify(shownName(path));
     throw fields.error(
-      `tensor '${tensor.slice(0, 128)}' keeps its data in ${shown}, which is no plain path ` +
+      `tensor '${shownName(tensor)}' keeps its data in ${shown}, which is no plain path ` +
         "inside the model's folder",
     );
   }
@@ -260,9 +261,7 @@ function addExternalFile(
   const length = Number(entries.get('length') ?? 0);
   const endByte = offset + length;
   if (!(offset >= 0 && length >= 0 && Number.isSafeInteger(endByte))) {
-    throw fields.error(
-      `tensor '${tensor.slice(0, 128)}' has no valid offset and length in ${path}`,
-    );
+    throw fields.error(`tensor '${shownName(tensor)}' has no valid offset and length in ${path}`);
   }
   if (!externalBytes.has(path) && externalBytes.size >= MAX_EXTERNAL_FILES) {
     throw fields.error(`it needs over ${MAX_EXTERNAL_FILES} files beside it`);
@@ -282,7 +281,7 @@ function readValue(fields: Fields): OnnxValue {
     } else fields.skip();
   }
   if (name === '') throw fields.error('a value has no name');
-  if (type === undefined) throw fields.error(`value '${name.slice(0, 128)}' has no type`);
+  if (type === undefined) throw fields.error(`value '${shownName(name)}' has no type`);
   return { name, ...type };
 }
 

@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, statusOf } from '../../common/status.ts';
+import { MAX_INSTANCES } from '../../model/config/derive.ts';
 import {
   DEFAULT_MAX_LOAD_MS,
   DEFAULT_MAX_QUEUE_BYTES,
@@ -18,8 +19,6 @@ import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
 import { SpareThreads } from './onnx/thread.ts';
 import { unbatchable, warmUp } from './warm-up.ts';
 
-/** More threads than that are refused with INVALID_ARGUMENT. */
-export const MAX_INSTANCES = 64;
 /** What a model costs in memory is at least this times its file. */
 const FILE_TO_MEMORY_RATIO = 1.5;
 

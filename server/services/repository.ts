@@ -1,5 +1,6 @@
 // RepositoryIndex, RepositoryModelLoad and RepositoryModelUnload. What loading means is the node's
 // affair: a lone node acts on its repository, one in a cluster has its models from the leader.
+import { shownName } from '../../common/names.ts';
 import { Code, StatusError } from '../../common/status.ts';
 import type {
   RepositoryIndexRequest,
@@ -30,7 +31,7 @@ export const ASSIGNED: RepositoryControl = {
 function notHere(verb: string, model: string): StatusError {
   return new StatusError(
     Code.FAILED_PRECONDITION,
-    `this node does not ${verb} '${model.slice(0, 128)}' by itself: its models are assigned by ` +
+    `this node does not ${verb} '${shownName(model)}' by itself: its models are assigned by ` +
       "the cluster's leader; call the cluster's own address",
   );
 }
@@ -73,7 +74,7 @@ export async function repositoryModelLoad(
   if (parameter !== undefined) {
     throw new StatusError(
       Code.UNIMPLEMENTED,
-      `load parameter '${parameter.slice(0, 128)}' is not supported: put the model and its ` +
+      `load parameter '${shownName(parameter)}' is not supported: put the model and its ` +
         'config.pbtxt into the repository',
     );
   }

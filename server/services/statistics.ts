@@ -1,4 +1,5 @@
 // ModelStatistics: a version's statistics as the protocol tells them.
+import { shownName } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import type {
   ModelStatistics,
@@ -19,7 +20,7 @@ export function modelStatistics(
 ): ModelStatisticsResponse {
   if (name !== '' && !table.isReady(name, version)) {
     const which = version === '' ? '' : ` version ${version}`;
-    throw invalidArgument(`requested model '${name.slice(0, 128)}'${which} is not available`);
+    throw invalidArgument(`requested model '${shownName(name)}'${which} is not available`);
   }
   const ready = table
     .statuses()
