@@ -10,6 +10,7 @@ import type { ConnectionHandler } from './handler.ts';
 import { type ConnectionLimits, DEFAULT_LIMITS, type LimitName } from './limits.ts';
 import type { Stream } from './stream.ts';
 
+const START_MS = 1_000;
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
 class Recorder implements ConnectionHandler {
@@ -76,7 +77,7 @@ export class Scenario {
   #connection: Connection | undefined;
   readonly #recorder = new Recorder();
   readonly #printer = new FramePrinter();
-  #nowMs = 1_000;
+  #nowMs = START_MS;
   #isServer = true;
   /** The socket takes nothing. */
   #isHeld = false;
@@ -94,7 +95,9 @@ export class Scenario {
     } else this.#act(connection, verb, words);
     if (verb === 'hold') this.#isHeld = true;
     if (verb === 'take') this.#isHeld = false;
-    return this.#outcome(connection, !this.#isHeld);
+    const lines = this.#outcome(connection, !this.#isHeld);
+    if (verb === 'wait' && lines.length > 0) lines.unshift(`@ ${this.#nowMs - START_MS} ms`);
+    return lines;
   }
 
   /** `raw` leaves out the peer's part of the start; `name=value` sets a limit. */
@@ -110,7 +113,7 @@ export class Scenario {
         streamWindowBytes: 65_535,
         connectionWindowBytes: 100_000,
         maxFrameBytes: 16_384,
-        headerTableBytes: 4_096,
+        headerTableBytes: numbers.headerTableBytes ?? 4_096,
         pool: new BlockPool(),
       },
       this.#recorder,
