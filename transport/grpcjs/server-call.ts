@@ -7,7 +7,8 @@ import type { Log } from '../../common/log.ts';
 import { Code, StatusError, statusOf } from '../../common/status.ts';
 import type { Backend, Metadata, MethodKind, StreamCall, UnaryCall } from '../backend.ts';
 import { NO_METADATA } from '../backend.ts';
-import { wireMessage } from '../status-message.ts';
+import { messageTooLarge } from '../grpc/message-prefix.ts';
+import { wireMessage } from '../grpc/status-message.ts';
 import { STREAM_BUFFER_BYTES } from './channel-options.ts';
 import { fromGrpcMetadata, toGrpcMetadata } from './metadata.ts';
 
@@ -18,14 +19,6 @@ export interface ServerCallEnvironment {
   readonly log: Log;
   /** Calls that are not yet answered. */
   readonly open: Set<ServerCall>;
-}
-
-/** `maxMessageBytes` is told, so that the sender knows what to change. */
-function messageTooLarge(sizeBytes: number, maxMessageBytes: number): StatusError {
-  return new StatusError(
-    Code.RESOURCE_EXHAUSTED,
-    `message of ${sizeBytes} bytes is larger than the limit of ${maxMessageBytes} bytes`,
-  );
 }
 
 /** '10.0.0.1:80' is 'ipv4:10.0.0.1:80', '::1:80' is 'ipv6:[::1]:80'. */
