@@ -25,7 +25,9 @@ export async function postStream(url: string, posted: PostedBody): Promise<PostA
   const { headers, signal } = posted;
   const body = Readable.from(posted.body, { objectMode: false });
   const start = url.startsWith('https:') ? httpsRequest : httpRequest;
-  const request = start(url, { method: 'POST', headers, signal });
+  // No agent: a connection that it keeps for later now and then keeps a command from ending until
+  // the server closes it, more than a minute later (seen with Node 24, one upload in a hundred).
+  const request = start(url, { method: 'POST', headers, signal, agent: false });
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve);
