@@ -15,6 +15,7 @@ import {
 import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { verified } from '../stores/blobs/verified.ts';
 import { diskError } from '../stores/disk-error.ts';
+import { checkRoom } from '../stores/disk-room.ts';
 import { syncFolder, writeDurably } from '../stores/durable-files.ts';
 
 /** Above it, versions that are not in use go, the longest unused first. */
@@ -146,6 +147,7 @@ export class VersionCache {
     const manifest = decodeManifest(manifestBytes);
     const sizeBytes = sizeOf(manifest);
     await this.#makeRoom(sizeBytes, name);
+    await checkRoom(this.#folder, sizeBytes);
     this.#reservedBytes += sizeBytes;
     const temporary = join(this.#folder, `${TEMPORARY}${randomUUID()}`);
     try {

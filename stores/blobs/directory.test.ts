@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
+import { RESERVED_BYTES } from '../disk-room.ts';
 import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { verified } from './verified.ts';
@@ -122,5 +123,26 @@ test('a folder that vanishes fails writes with its path, not with a half blob', 
     instanceOf: StatusError,
   });
   t.true(error?.message.includes(root));
+  await store.close();
+});
+
+test('a disk that is nearly full takes no blob, and its last room is kept', async (t) => {
+  const root = await temporaryFolder(t);
+  let free = RESERVED_BYTES + 20 * 2 ** 20;
+  const store = await openDirectoryBlobs(root, async () => free);
+  const source = async function* () {
+    for (;;) {
+      free -= 2 ** 20;
+      yield Buffer.alloc(2 ** 20);
+    }
+  };
+  const error = await t.throwsAsync(store.write(source(), { maxBytes: 2 ** 40 }), {
+    instanceOf: StatusError,
+  });
+  t.is(error.code, Code.RESOURCE_EXHAUSTED);
+  t.regex(error.message, /disk is full/);
+  t.true(free >= RESERVED_BYTES, 'the room that is kept is there');
+  t.deepEqual(await readdir(join(root, 'incoming')), []);
+  t.deepEqual(await store.list('', 10), []);
   await store.close();
 });

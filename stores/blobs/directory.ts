@@ -8,6 +8,7 @@ import { abortable } from '../../common/abortable.ts';
 import { isSha256 } from '../../common/names.ts';
 import { type StatusError, unavailable } from '../../common/status.ts';
 import { diskError, errnoOf } from '../disk-error.ts';
+import { checkRoom, type FreeBytes, freeBytesOn } from '../disk-room.ts';
 import { syncFolder } from '../durable-files.ts';
 import type {
   BlobInfo,
@@ -27,8 +28,14 @@ import {
   startOf,
 } from './limits.ts';
 
+/** The disk is asked for its room before each so many bytes. */
+const ROOM_STEP_BYTES = 8 * 1024 * 1024;
+
 /** Makes the folder when absent. @throws StatusError that names the path. */
-export async function openDirectoryBlobs(root: string): Promise<BlobStore> {
+export async function openDirectoryBlobs(
+  root: string,
+  freeBytes: FreeBytes = freeBytesOn,
+): Promise<BlobStore> {
   const incoming = join(root, 'incoming');
   try {
     await rm(incoming, { recursive: true, force: true });
@@ -38,21 +45,23 @@ export async function openDirectoryBlobs(root: string): Promise<BlobStore> {
   } catch (thrown) {
     throw diskError(thrown, 'make the folder of the blobs', root);
   }
-  return new DirectoryBlobs(root);
+  return new DirectoryBlobs(root, freeBytes);
 }
 
 /** Reads a folder that another thread of this process has open for writing. */
 export function readDirectoryBlobs(root: string): BlobReader {
-  return new DirectoryBlobs(root);
+  return new DirectoryBlobs(root, freeBytesOn);
 }
 
 class DirectoryBlobs implements BlobStore {
   readonly #root: string;
+  readonly #freeBytes: FreeBytes;
   readonly #closing = new AbortController();
   readonly #writes = new Set<Promise<unknown>>();
 
-  constructor(root: string) {
+  constructor(root: string, freeBytes: FreeBytes) {
     this.#root = root;
+    this.#freeBytes = freeBytes;
   }
 
   async stat(sha256: string): Promise<BlobInfo | undefined> {
@@ -110,10 +119,16 @@ class DirectoryBlobs implements BlobStore {
   ): Promise<BlobInfo> {
     const hash = createHash('sha256');
     let sizeBytes = 0;
+    let roomBytes = 0;
     try {
       for await (const chunk of abortable(source, this.#closing.signal)) {
         sizeBytes += chunk.byteLength;
         if (sizeBytes > maxBytes) throw blobTooLarge(maxBytes);
+        if (sizeBytes > roomBytes) {
+          const stepBytes = Math.max(ROOM_STEP_BYTES, chunk.byteLength);
+          await checkRoom(this.#root, stepBytes, this.#freeBytes);
+          roomBytes += stepBytes;
+        }
         hash.update(chunk);
         await onDisk(file.writeFile(chunk), 'write a blob', path);
       }

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { failedPrecondition, unavailable } from '../../common/status.ts';
 import { diskError } from '../disk-error.ts';
+import { checkRoom, type FreeBytes, freeBytesOn } from '../disk-room.ts';
 import { duckdbError } from './duckdb-error.ts';
 import { Turns } from './turns.ts';
 
@@ -17,6 +18,7 @@ export interface DuckdbOptions {
   readonly memoryLimitBytes?: number;
   /** Threads of its queries (default 2). */
   readonly threads?: number;
+  readonly freeBytes?: FreeBytes;
 }
 
 const CREATE = [
@@ -52,7 +54,7 @@ export async function openDuckdbFile(path: string, options?: DuckdbOptions): Pro
     });
     const connection = await instance.connect();
     await migrate(connection, path);
-    return new DuckdbFile(real, instance, connection);
+    return new DuckdbFile(real, instance, connection, options?.freeBytes);
   } catch (thrown) {
     instance?.closeSync();
     openPaths.delete(real);
@@ -91,13 +93,25 @@ export class DuckdbFile {
   readonly path: string;
   readonly #instance: DuckDBInstance;
   readonly #connection: DuckDBConnection;
+  readonly #freeBytes: FreeBytes;
   readonly #turns = new Turns();
   #isClosed = false;
 
-  constructor(path: string, instance: DuckDBInstance, connection: DuckDBConnection) {
+  constructor(
+    path: string,
+    instance: DuckDBInstance,
+    connection: DuckDBConnection,
+    freeBytes: FreeBytes = freeBytesOn,
+  ) {
     this.path = path;
+    this.#freeBytes = freeBytes;
     this.#instance = instance;
     this.#connection = connection;
+  }
+
+  /** @throws RESOURCE_EXHAUSTED when the disk has no room for more rows */
+  checkRoom(): Promise<void> {
+    return checkRoom(dirname(this.path), 0, this.#freeBytes);
   }
 
   /** Runs the action alone; its errors are translated. `doing` reads after "cannot". */

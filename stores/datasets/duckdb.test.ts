@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { DuckDBInstance } from '@duckdb/node-api';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
+import { RESERVED_BYTES } from '../disk-room.ts';
 import { datasetsContract } from './datasets.contract.ts';
 import type { Column } from './datasets.ts';
 import { openDuckdbDatasets } from './duckdb.ts';
@@ -157,4 +158,22 @@ test('a file that is none of ours is refused with its path', async (t) => {
     code: Code.FAILED_PRECONDITION,
   });
   t.regex(refused?.message ?? '', /schema 2.*reads up to 1/);
+});
+
+test('a disk that is nearly full takes no more rows; those that are in stay', async (t) => {
+  const folder = await temporaryFolder(t);
+  let free = RESERVED_BYTES;
+  const freeBytes = async (): Promise<number> => free;
+  const store = await openDuckdbDatasets(join(folder, 'datasets.duckdb'), { freeBytes });
+  await store.create('d', 1, COLUMNS);
+  const batch = { source: 's', expectedOffset: '', offset: '1', rows: [[1n]], rejected: [] };
+  await store.append('d', 1, batch);
+  free -= 1;
+  const next = { ...batch, expectedOffset: '1', offset: '2' };
+  const error = await t.throwsAsync(store.append('d', 1, next), { instanceOf: StatusError });
+  t.is(error.code, Code.RESOURCE_EXHAUSTED);
+  t.deepEqual(await store.counts('d', 1), { accepted: 1, rejected: 0 });
+  free += 1;
+  t.deepEqual(await store.append('d', 1, next), { accepted: 2, rejected: 0 });
+  await store.close();
 });

@@ -80,6 +80,7 @@ class DuckdbDatasets implements DatasetStore {
   }
 
   async append(id: string, version: number, batch: RowBatch): Promise<RowCounts> {
+    await this.#file.checkRoom();
     return this.#file.transaction('append rows to', async (connection) => {
       const held = await get(connection, id, version);
       if (held.isSealed) throw isSealed(id, version);
