@@ -55,7 +55,8 @@ export async function runUp(settings: UpSettings): Promise<void> {
     const roles = await startRoles({ settings, stores, rootLog, closers, onFatal });
     await settled(roles, stopping.signal);
     const { http, grpc, metrics, admin } = roles.addresses;
-    say(`torus ready http=${http} grpc=${grpc} metrics=${metrics} admin=${admin}`);
+    const addresses = `http=${http} grpc=${grpc} metrics=${metrics} admin=${admin}`;
+    if (!stopping.signal.aborted) say(`torus ready ${addresses}`);
     const work = afterReady(settings, roles, stores, stopping.signal);
     await aborted(stopping.signal);
     await work;
