@@ -42,6 +42,15 @@ test('a schema that was declared is not replaced by an inferred one', (t) => {
   t.true(isRefused(() => openVersion(newDataset('d', 0), [], 1)));
 });
 
+test('a schema inferred from a version that was given up is forgotten, others stay', (t) => {
+  const inferred = openVersion(newDataset('d', 0), COLUMNS, 1);
+  t.like(closeVersion(inferred, 1, false, 2), { columns: [], openVersion: 0, nextVersion: 2 });
+  const second = openVersion(closeVersion(inferred, 1, true, 2), [], 3);
+  t.deepEqual(closeVersion(second, 2, false, 4).columns, COLUMNS);
+  const declared = openVersion(newDataset('d', 0, { columns: COLUMNS }), [], 1);
+  t.deepEqual(closeVersion(declared, 1, false, 2).columns, COLUMNS);
+});
+
 test('closing twice, or a version that is not open, changes nothing', (t) => {
   const sealed = closeVersion(openVersion(newDataset('d', 0), COLUMNS, 1), 1, true, 2);
   t.is(closeVersion(sealed, 1, true, 3), sealed);

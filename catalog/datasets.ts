@@ -16,6 +16,7 @@ export function newDataset(
     name,
     description: given.description ?? '',
     columns: given.columns ?? [],
+    inferredBy: 0,
     targetColumn: given.targetColumn ?? '',
     nextVersion: 1,
     openVersion: 0,
@@ -36,7 +37,8 @@ export function openVersion(
   dateMs: number,
 ): DatasetDoc {
   if (dataset.openVersion !== 0) return dataset;
-  const columns = dataset.columns.length > 0 ? dataset.columns : [...inferred];
+  const isDeclared = dataset.columns.length > 0;
+  const columns = isDeclared ? dataset.columns : [...inferred];
   if (columns.length === 0) {
     throw failedPrecondition(
       `data set '${dataset.name}' has no columns and none could be inferred`,
@@ -46,13 +48,17 @@ export function openVersion(
   return {
     ...dataset,
     columns,
+    inferredBy: isDeclared ? dataset.inferredBy : version,
     openVersion: version,
     nextVersion: version + 1,
     updatedMs: dateMs,
   };
 }
 
-/** The version is open no more: sealed, or given up. */
+/**
+ * The version is open no more: sealed, or given up. A schema that was inferred from what was given
+ * up is forgotten: it may be as wrong as the file, and the next one would be held to it.
+ */
 export function closeVersion(
   dataset: DatasetDoc,
   version: number,
@@ -62,7 +68,9 @@ export function closeVersion(
   const sealed = isSealed ? Math.max(dataset.sealedVersion, version) : dataset.sealedVersion;
   const open = dataset.openVersion === version ? 0 : dataset.openVersion;
   if (sealed === dataset.sealedVersion && open === dataset.openVersion) return dataset;
-  return { ...dataset, sealedVersion: sealed, openVersion: open, updatedMs: dateMs };
+  const isForgotten = !isSealed && dataset.inferredBy === version;
+  const schema = isForgotten ? { columns: [], inferredBy: 0 } : {};
+  return { ...dataset, ...schema, sealedVersion: sealed, openVersion: open, updatedMs: dateMs };
 }
 
 /** Counts and end of a version; one that is SEALED or FAILED changes no more. */
@@ -160,20 +168,23 @@ export async function sealDatasetVersion(
   return sealed;
 }
 
-/** Gives a version up: what it holds stays for people to look at, the next import opens another. */
+/**
+ * Gives a version up: what it holds stays for people to look at, the next import opens another. One
+ * that was not made before a crash or an error leaves nothing.
+ */
 export async function failDatasetVersion(
   catalog: Catalog,
   rows: DatasetStore,
   name: string,
   version: number,
   dateMs: number,
-): Promise<Entry<'dataset_version'>> {
-  const counts = await rows.counts(name, version);
-  const failed = await catalog.update('dataset_version', versionKey(name, version), (doc) =>
-    recordVersion(doc, 'FAILED', counts),
-  );
+): Promise<void> {
+  const key = versionKey(name, version);
+  if ((await catalog.get('dataset_version', key)) !== undefined) {
+    const counts = await rows.counts(name, version);
+    await catalog.update('dataset_version', key, (doc) => recordVersion(doc, 'FAILED', counts));
+  }
   await catalog.update('dataset', name, (doc) => closeVersion(doc, version, false, dateMs));
-  return failed;
 }
 
 /** Rows first, so that nothing is left that no document names; can be repeated after a crash. */

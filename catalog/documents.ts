@@ -85,6 +85,8 @@ export const datasetDoc = z.object({
   description: z.string(),
   /** Empty until the first import inferred it, when none was declared. */
   columns: z.array(columnDoc),
+  /** Version whose import inferred the columns; 0: they were declared. */
+  inferredBy: z.number().int().min(0).default(0),
   /** What training predicts unless told otherwise; '' when nothing was said. */
   targetColumn: z.string(),
   nextVersion: version,

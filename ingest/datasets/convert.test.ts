@@ -79,6 +79,11 @@ test('reasons name the row, the column, what came and what was expected', (t) =>
   t.deepEqual(json(object({ mass: { kg: 1 }, sex: 'm' }), 3), {
     reason: 'row 3, column "mass": an object found, expected is FLOAT64 or nothing',
   });
+  t.deepEqual(json(object({ sex: '\ud800' }), 4), {
+    reason:
+      'row 4, column "sex": text with half a character (a lone surrogate) found, ' +
+      'expected is STRING',
+  });
   const long = json(object({ mass: 'x'.repeat(100_000), sex: 'm' }), 4);
   t.true('reason' in long && long.reason.length < 200);
 });

@@ -99,6 +99,7 @@ function shown(found: unknown): string {
   if (Array.isArray(found)) return 'an array';
   if (typeof found === 'object' && found !== null) return 'an object';
   if (typeof found !== 'string') return String(found);
+  if (!found.isWellFormed()) return 'text with half a character (a lone surrogate)';
   if (found.length <= MAX_SHOWN_CHARACTERS) return JSON.stringify(found);
   return `${JSON.stringify(found.slice(0, MAX_SHOWN_CHARACTERS))}...`;
 }

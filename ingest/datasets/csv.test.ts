@@ -25,6 +25,15 @@ function outcome(records: readonly SourceRecord[]) {
   });
 }
 
+test('a header that names a column twice, or too many, is refused at once', (t) => {
+  const invalid = { instanceOf: StatusError, code: Code.INVALID_ARGUMENT };
+  const twice = t.throws(() => read('a,b,a\n1,2,3\n'), invalid);
+  t.regex(twice?.message ?? '', /names column "a" twice/);
+  const wide = Array.from({ length: 100_000 }, (_, at) => `c${at}`).join();
+  const error = t.throws(() => read(`${wide}\n1\n`), invalid);
+  t.is(error?.message, 'the header has 100000 columns, at most 4096 are read');
+});
+
 const BROKEN = 'a quoted field is not closed, or goes on after its closing quote';
 
 test('fields, quotes, line breaks in quotes, CRLF, a last line without a break', (t) => {

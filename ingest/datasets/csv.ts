@@ -1,6 +1,7 @@
 // CSV (RFC 4180, with a header): records and their fields. Blank lines are no records. A quote
 // inside a field that does not begin with one is text.
 import { invalidArgument } from '../../common/status.ts';
+import { MAX_COLUMNS } from '../../stores/datasets/limits.ts';
 import { CsvFramer } from './csv-frames.ts';
 import { type Frame, recordOf, type SourceRecord } from './record.ts';
 
@@ -33,7 +34,14 @@ function headerOf(record: SourceRecord): SourceRecord {
   if (record.kind !== 'fields') throw invalidArgument('the file has no header');
   // A column without a name is what data frames write for their index.
   const names = record.fields.map((field, at) => field.trim() || `column_${at + 1}`);
-  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (names.length > MAX_COLUMNS) {
+    throw invalidArgument(
+      `the header has ${names.length} columns, at most ${MAX_COLUMNS} are read`,
+    );
+  }
+  const seen = new Set<string>();
+  // Set.add() gives the set, never false: a name is twice when it was there before.
+  const twice = names.find((name) => seen.has(name) || !seen.add(name));
   if (twice !== undefined) {
     throw invalidArgument(`the header names column ${JSON.stringify(twice)} twice: rename one`);
   }

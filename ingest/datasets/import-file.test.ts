@@ -299,7 +299,8 @@ test('empty files and files without rows are refused with the reason', async (t)
     ['a.jsonl', '\n\n', /a.jsonl has no records/],
     ['a.json', '[{"a":1}', /ends inside its array/],
     ['a.csv', 'a,a\n1,2\n', /"a" twice/],
-    ['a.parquet', 'PAR1 and more', /Parquet file can't be read/],
+    // Where its copy lies is nobody's business.
+    ['a.parquet', 'PAR1 and more', /^the Parquet file can't be read: (?!.*torus-import)/],
   ];
   for (const [name, content, message] of refused) {
     const error = await t.throwsAsync(run(store, name, content), invalid, `${name}: ${content}`);

@@ -3,6 +3,7 @@
 // moment, also after a crash: calling it again with the same file goes on where it stopped.
 import { Code, invalidArgument, statusOf } from '../../common/status.ts';
 import type { Column, DatasetStore } from '../../stores/datasets/datasets.ts';
+import { checkColumns } from '../../stores/datasets/limits.ts';
 import { converter, missingColumn } from './convert.ts';
 import type { DataFormat } from './format.ts';
 import type { DataRecord, SourceRecord } from './record.ts';
@@ -70,6 +71,7 @@ export async function importFile(options: ImportFileOptions): Promise<ImportResu
     const sample = await takeSample(file.records);
     checkNotEmpty(sample, bytesRead, options.fileName);
     const columns = await schemaOf(options, file.columns, sample, maxBadRowRatio);
+    checkColumns(options.dataset, columns);
     await options.store.create(options.dataset, options.version, columns);
     const writer = await openRowWriter({
       ...options,

@@ -13,8 +13,8 @@ import { datasetImporter } from './job.ts';
 
 /** A world in memory with one uploaded file. */
 function world(content: string) {
-  const bytes = Buffer.from(content);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  let bytes = Buffer.from(content);
+  let sha256 = createHash('sha256').update(bytes).digest('hex');
   const blobs: BlobReader = {
     stat: async (hash) => (hash === sha256 ? { sha256, sizeBytes: bytes.length } : undefined),
     async *read(hash) {
@@ -47,7 +47,13 @@ function world(content: string) {
       if (metrics !== undefined) seen.push(metrics);
     },
   });
-  return { catalog, datasets, run, jobOf, context, seen };
+  /** Another uploaded file in place of the first; its hash. */
+  const replace = (other: string): string => {
+    bytes = Buffer.from(other);
+    sha256 = createHash('sha256').update(bytes).digest('hex');
+    return sha256;
+  };
+  return { catalog, datasets, run, jobOf, context, seen, replace };
 }
 
 const csv = (rows: number): string =>
@@ -97,6 +103,30 @@ test('too many bad rows fail the import; its version is given up', async (t) => 
   t.like(doc, { state: 'FAILED', accepted: 10, rejected: 2 });
   const tolerant = await bad.run(bad.jobOf('j2', { maxBadRowRatio: 0.5 }), bad.context());
   t.is(tolerant.name, 'datasets/d/versions/2');
+});
+
+test('a schema that no data set can have is told, and the next import is free', async (t) => {
+  const { catalog, run, jobOf, context, replace } = world(`${'a'.repeat(300)},b\n1,2\n`);
+  await t.throwsAsync(run(jobOf('j1'), context()), { message: /column name has 256 characters/ });
+  t.like((await catalog.require('dataset', 'd')).doc, { openVersion: 0, columns: [] });
+  const blobSha256 = replace(csv(3));
+  t.is((await run(jobOf('j2', { blobSha256 }), context())).name, 'datasets/d/versions/1');
+});
+
+test('a schema inferred from a file that failed does not bind the next one', async (t) => {
+  const { run, jobOf, context, replace } = world('x,y\n1,2\n3\n4\n');
+  await t.throwsAsync(run(jobOf('j1'), context()), { message: /2 of 3 rows of d.csv are bad/ });
+  const blobSha256 = replace(csv(3));
+  t.is((await run(jobOf('j2', { blobSha256 }), context())).name, 'datasets/d/versions/2');
+});
+
+test('an error of the store is told, not what giving up says', async (t) => {
+  const { catalog, datasets, run, jobOf, context } = world(csv(3));
+  datasets.create = async () => {
+    throw new StatusError(Code.RESOURCE_EXHAUSTED, 'the disk is full');
+  };
+  await t.throwsAsync(run(jobOf('j1'), context()), { message: 'the disk is full' });
+  t.like((await catalog.require('dataset', 'd')).doc, { openVersion: 0, columns: [] });
 });
 
 test('a file that is gone is told', async (t) => {

@@ -43,7 +43,10 @@ export function datasetImporter(options: DatasetImportOptions): JobHandler<Impor
         metrics: { accepted: result.accepted, rejected: result.rejected, read: result.read },
       };
     } catch (error) {
-      if (isForGood(context.signal)) await giveUp(options, spec.dataset, version);
+      // What failed first is told; a version that stays open is gone on with by the next import.
+      if (isForGood(context.signal)) {
+        await giveUp(options, spec.dataset, version).catch(() => undefined);
+      }
       throw error;
     }
   };

@@ -72,6 +72,7 @@ async function copy(source: AsyncIterable<Uint8Array>, path: string): Promise<vo
 
 async function typesOf(connection: DuckDBConnection, path: string): Promise<Map<string, string>> {
   const described = await readable(
+    path,
     connection.runAndReadAll('DESCRIBE SELECT * FROM read_parquet(?)', [path]),
   );
   return new Map(described.getRows().map(([name, type]) => [String(name), String(type)]));
@@ -122,9 +123,9 @@ async function* rowsOf(
       return `CAST("${name.replaceAll('"', '""')}" AS ${SQL_TYPES[type]}) AS c${at}`;
     });
     const sql = `SELECT ${selected.join(', ')} FROM read_parquet(?)`;
-    const result = await readable(connection.stream(sql, [path]));
+    const result = await readable(path, connection.stream(sql, [path]));
     for (;;) {
-      const chunk = await readable(result.fetchChunk());
+      const chunk = await readable(path, result.fetchChunk());
       if (chunk === null || chunk.rowCount === 0) return;
       yield chunk.getRows().map((values) => objectRecord(columns, values));
     }
@@ -144,12 +145,12 @@ function objectRecord(columns: readonly Column[], values: readonly unknown[]): S
   return { kind: 'object', raw, object };
 }
 
-/** What DuckDB says of a file that it can't read is about the file. */
-async function readable<Result>(reading: Promise<Result>): Promise<Result> {
+/** What DuckDB says of a file that it can't read is about the file; where it lies is not told. */
+async function readable<Result>(path: string, reading: Promise<Result>): Promise<Result> {
   try {
     return await reading;
   } catch (thrown) {
     const [message = ''] = statusOf(thrown).message.split('\n');
-    throw invalidArgument(`the Parquet file can't be read: ${message}`);
+    throw invalidArgument(`the Parquet file can't be read: ${message.replaceAll(path, 'it')}`);
   }
 }

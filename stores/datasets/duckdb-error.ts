@@ -12,7 +12,11 @@ const MEANINGS: readonly (readonly [RegExp, Code, string])[] = [
     Code.RESOURCE_EXHAUSTED,
     'the disk is full',
   ],
-  [/out of memory/i, Code.RESOURCE_EXHAUSTED, 'it needs more memory than it may take'],
+  [
+    /out of memory|could not allocate block|failed to pin block/i,
+    Code.RESOURCE_EXHAUSTED,
+    'it needs more memory than it may take',
+  ],
   [/permission denied/i, Code.PERMISSION_DENIED, 'this user may not read or write there'],
   [/read-only file system/i, Code.PERMISSION_DENIED, 'the file system is read-only'],
   [/newer version/i, Code.FAILED_PRECONDITION, 'a newer version of DuckDB wrote it'],
@@ -26,7 +30,7 @@ const MEANINGS: readonly (readonly [RegExp, Code, string])[] = [
     Code.DATA_LOSS,
     'the file is damaged or no data set file',
   ],
-  [/has been invalidated/i, Code.UNAVAILABLE, 'an earlier fatal error closed it: start again'],
+  [/has been invalidated/i, Code.UNAVAILABLE, 'a fatal error closed it: try again'],
 ];
 
 /** @param doing to be read after "cannot": 'append rows to'. */
@@ -37,4 +41,9 @@ export function duckdbError(thrown: unknown, doing: string, path: string): Statu
   const [code, why] = known === undefined ? [Code.INTERNAL, message] : [known[1], known[2]];
   const text = `cannot ${doing} the data sets at ${path}: ${why}`;
   return new StatusError(code, text, { cause: thrown });
+}
+
+/** After such an error DuckDB refuses everything until the file is opened again. */
+export function isFatal(thrown: unknown): boolean {
+  return /FATAL Error|INTERNAL Error|has been invalidated/.test(statusOf(thrown).message);
 }

@@ -7,7 +7,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { failedPrecondition, unavailable } from '../../common/status.ts';
 import { diskError } from '../disk-error.ts';
 import { checkRoom, type FreeBytes, freeBytesOn } from '../disk-room.ts';
-import { duckdbError } from './duckdb-error.ts';
+import { duckdbError, isFatal } from './duckdb-error.ts';
 import { Turns } from './turns.ts';
 
 /** Of our tables; a file with a newer one is refused. */
@@ -33,6 +33,11 @@ const CREATE = [
 ];
 
 const DEFAULT_MEMORY_BYTES = 512 * 1024 ** 2;
+/**
+ * Of a file made now. DuckDB holds up to four blocks of each column of a table in memory
+ * (measured): with its own default, 256 KiB, 500 columns fill the limit above, with this one 8,000.
+ */
+const BLOCK_BYTES = 16 * 1024;
 
 const openPaths = new Set<string>();
 
@@ -45,21 +50,26 @@ export async function openDuckdbFile(path: string, options?: DuckdbOptions): Pro
   openPaths.add(real);
   let instance: DuckDBInstance | undefined;
   try {
-    instance = await DuckDBInstance.create(real, {
-      threads: String(options?.threads ?? 2),
-      memory_limit: `${options?.memoryLimitBytes ?? DEFAULT_MEMORY_BYTES}B`,
-      // Nothing is ever fetched from the network.
-      autoinstall_known_extensions: 'false',
-      autoload_known_extensions: 'false',
-    });
+    instance = await openInstance(real, options);
     const connection = await instance.connect();
     await migrate(connection, path);
-    return new DuckdbFile(real, instance, connection, options?.freeBytes);
+    return new DuckdbFile({ path: real, options, instance, connection });
   } catch (thrown) {
     instance?.closeSync();
     openPaths.delete(real);
     throw duckdbError(thrown, 'open', path);
   }
+}
+
+function openInstance(path: string, options: DuckdbOptions | undefined): Promise<DuckDBInstance> {
+  return DuckDBInstance.create(path, {
+    threads: String(options?.threads ?? 2),
+    memory_limit: `${options?.memoryLimitBytes ?? DEFAULT_MEMORY_BYTES}B`,
+    default_block_size: String(BLOCK_BYTES),
+    // Nothing is ever fetched from the network.
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+  });
 }
 
 async function realPath(path: string): Promise<string> {
@@ -89,22 +99,28 @@ async function migrate(connection: DuckDBConnection, path: string): Promise<void
   );
 }
 
+interface Opened {
+  readonly path: string;
+  readonly options: DuckdbOptions | undefined;
+  readonly instance: DuckDBInstance;
+  readonly connection: DuckDBConnection;
+}
+
 export class DuckdbFile {
   readonly path: string;
-  readonly #instance: DuckDBInstance;
-  readonly #connection: DuckDBConnection;
+  readonly #options: DuckdbOptions | undefined;
   readonly #freeBytes: FreeBytes;
+  #instance: DuckDBInstance;
+  #connection: DuckDBConnection;
   readonly #turns = new Turns();
   #isClosed = false;
+  /** A fatal error closed it: DuckDB answers nothing more until it is opened again. */
+  #isBroken = false;
 
-  constructor(
-    path: string,
-    instance: DuckDBInstance,
-    connection: DuckDBConnection,
-    freeBytes: FreeBytes = freeBytesOn,
-  ) {
+  constructor({ path, options, instance, connection }: Opened) {
     this.path = path;
-    this.#freeBytes = freeBytes;
+    this.#options = options;
+    this.#freeBytes = options?.freeBytes ?? freeBytesOn;
     this.#instance = instance;
     this.#connection = connection;
   }
@@ -122,11 +138,22 @@ export class DuckdbFile {
     return this.#turns.take(async () => {
       if (this.#isClosed) throw unavailable('the data set store is closed');
       try {
+        if (this.#isBroken) await this.#reopen();
         return await action(this.#connection);
       } catch (thrown) {
+        this.#isBroken ||= isFatal(thrown);
         throw duckdbError(thrown, doing, this.path);
       }
     });
+  }
+
+  /** What was committed is in the file or its log, and there again. */
+  async #reopen(): Promise<void> {
+    this.#connection.closeSync();
+    this.#instance.closeSync();
+    this.#instance = await openInstance(this.path, this.#options);
+    this.#connection = await this.#instance.connect();
+    this.#isBroken = false;
   }
 
   /** All that the action does, or nothing; on the disk when it resolves. */

@@ -10,6 +10,8 @@ import { RESERVED_BYTES } from '../disk-room.ts';
 import { datasetsContract } from './datasets.contract.ts';
 import type { Column } from './datasets.ts';
 import { openDuckdbDatasets } from './duckdb.ts';
+import { openDuckdbFile } from './duckdb-file.ts';
+import { MAX_COLUMNS } from './limits.ts';
 
 const COLUMNS: readonly Column[] = [{ name: 'n', type: 'INT64', isNullable: false }];
 
@@ -115,6 +117,40 @@ test('a second opener is refused with what to do, in this process and in another
   await store.close();
   const again = await openDuckdbDatasets(path);
   await again.close();
+});
+
+test('the widest data sets fit the memory: it takes many rows of many columns', async (t) => {
+  const path = join(await temporaryFolder(t), 'datasets.duckdb');
+  // Both an eighth of what they are: the default limit and MAX_COLUMNS.
+  const store = await openDuckdbDatasets(path, { memoryLimitBytes: 64 * 2 ** 20 });
+  t.teardown(() => store.close());
+  const columns = Array.from({ length: MAX_COLUMNS / 8 }, (_, at) => ({
+    name: `c${at}`,
+    type: 'INT64' as const,
+    isNullable: true,
+  }));
+  await store.create('d', 1, columns);
+  for (let batch = 0; batch < 10; batch += 1) {
+    const rows = Array.from({ length: 250 }, (_, row) => columns.map((_, at) => (at * row) % 255));
+    const offsets = { offset: String(batch + 1), expectedOffset: batch === 0 ? '' : String(batch) };
+    await store.append('d', 1, { rows, rejected: [], source: 'job', ...offsets });
+  }
+  t.is((await store.counts('d', 1)).accepted, 2_500);
+});
+
+test('after a fatal error the file is opened again, with all that was committed', async (t) => {
+  const file = await openDuckdbFile(join(await temporaryFolder(t), 'datasets.duckdb'));
+  t.teardown(() => file.close());
+  await file.transaction('write', (connection) => connection.run('CREATE TABLE kept (n INTEGER)'));
+  const before = await file.run('read', async (connection) => connection);
+  const fatal = file.run('write', async () => {
+    throw new Error('FATAL Error: Failed to create checkpoint because of error: no memory');
+  });
+  await t.throwsAsync(fatal);
+  await file.run('read', async (connection) => {
+    t.not(connection, before);
+    t.is((await connection.runAndReadAll('SELECT * FROM kept')).currentRowCount, 0);
+  });
 });
 
 test('rows, rejected rows, offsets and seals outlive the process', async (t) => {

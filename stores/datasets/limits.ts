@@ -22,6 +22,8 @@ import {
 export const MAX_COLUMNS = 4_096;
 /** Column names become tensor names; a longer one is INVALID_ARGUMENT. */
 export const MAX_COLUMN_NAME_CHARACTERS = 256;
+/** The schema as JSON: it goes into documents, which are small. Longer is INVALID_ARGUMENT. */
+export const MAX_SCHEMA_BYTES = 240 * 1024;
 /** Rows and rejected rows of one append; more is INVALID_ARGUMENT. Bounds memory and a commit. */
 export const MAX_APPEND_ROWS = 65_536;
 export const DEFAULT_SCAN_ROWS = 4_096;
@@ -37,9 +39,14 @@ export function checkVersion(id: string, version: number, columns: readonly Colu
   if (!(Number.isSafeInteger(version) && version >= 1)) {
     throw invalidArgument(`data set version ${version} is not allowed: it must be 1 or more`);
   }
+  checkColumns(id, columns);
+}
+
+/** @throws INVALID_ARGUMENT for a schema that no data set can have. */
+export function checkColumns(id: string, columns: readonly Column[]): void {
   if (columns.length === 0 || columns.length > MAX_COLUMNS) {
     throw invalidArgument(
-      `a data set has 1 to ${MAX_COLUMNS} columns, not ${columns.length}: ${id} version ${version}`,
+      `a data set has 1 to ${MAX_COLUMNS} columns, not ${columns.length}: data set ${id}`,
     );
   }
   const names = new Set<string>();
@@ -53,6 +60,13 @@ export function checkVersion(id: string, version: number, columns: readonly Colu
     }
     if (names.has(name)) throw invalidArgument(`data set ${id} has two columns named ${name}`);
     names.add(name);
+  }
+  const sizeBytes = Buffer.byteLength(JSON.stringify(columns));
+  if (sizeBytes > MAX_SCHEMA_BYTES) {
+    throw invalidArgument(
+      `the schema of data set ${id} takes ${sizeBytes} bytes, at most ${MAX_SCHEMA_BYTES} are ` +
+        'kept: use fewer columns or shorter names',
+    );
   }
 }
 
