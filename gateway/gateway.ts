@@ -5,6 +5,12 @@ import type { AddressInfo } from 'node:net';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance } from 'fastify';
+import {
+  answerBrokenConnection,
+  httpServerOptions,
+  MAX_HEADER_BYTES,
+  REQUEST_TIMEOUT_MS,
+} from '../common/http-limits.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { type Backend, MAX_MESSAGE_BYTES } from '../transport/backend.ts';
@@ -13,7 +19,7 @@ import { whenAnswered } from './answered.ts';
 import { acceptJson, trackBodies } from './body-parsers.ts';
 import * as limits from './limits.ts';
 import { openApiDocument, sharedSchemas } from './openapi-document.ts';
-import { addRefusals, answerBrokenConnection, frameworkError } from './refusals.ts';
+import { addRefusals, frameworkError } from './refusals.ts';
 import { countRequests } from './request-metrics.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { clusterRoutes } from './routes/cluster.ts';
@@ -44,7 +50,10 @@ export interface GatewayOptions {
   readonly maxBodyBytes?: number;
   /** Largest uploaded file; DEFAULT_MAX_UPLOAD_BYTES when absent. */
   readonly maxUploadBytes?: number;
-  readonly uploadIdleTimeoutMs?: number;
+  /** UPLOAD_WINDOW_MS when absent. */
+  readonly uploadWindowMs?: number;
+  /** HEADERS_TIMEOUT_MS when absent. */
+  readonly headersTimeoutMs?: number;
   readonly maxConcurrentUploads?: number;
   /** Time that requests have to end after stop(). */
   readonly drainTimeoutMs?: number;
@@ -64,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { host, isInsecure = false } = options;
   checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
   const stopping = new AbortController();
-  const app = createServer(options.log);
+  const app = createServer(options);
   await build(app, options, stopping.signal);
   try {
     await app.listen({ host, port: options.port });
@@ -78,16 +87,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function createServer(log: Log): FastifyInstance {
+function createServer({ log, headersTimeoutMs }: GatewayOptions): FastifyInstance {
+  const http = httpServerOptions(headersTimeoutMs === undefined ? {} : { headersTimeoutMs });
   const app = Fastify({
     logger: false,
-    http: { maxHeaderSize: limits.MAX_HEADER_BYTES, headersTimeout: limits.HEADERS_TIMEOUT_MS },
-    // Bodies have times of their own: an upload may well take hours.
-    requestTimeout: 0,
+    http,
+    // Fastify sets it anew. Bodies have shorter times of their own.
+    requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: limits.IDLE_CONNECTION_TIMEOUT_MS,
     keepAliveTimeout: limits.KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: limits.MAX_HEADER_BYTES },
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     frameworkErrors: frameworkError(log),
     clientErrorHandler: answerBrokenConnection,
   });
@@ -116,9 +126,7 @@ async function build(
   const uploads = createUploads({
     blobs,
     maxBytes: options.maxUploadBytes ?? limits.DEFAULT_MAX_UPLOAD_BYTES,
-    ...(options.uploadIdleTimeoutMs === undefined
-      ? {}
-      : { idleTimeoutMs: options.uploadIdleTimeoutMs }),
+    ...(options.uploadWindowMs === undefined ? {} : { windowMs: options.uploadWindowMs }),
     ...(options.maxConcurrentUploads === undefined
       ? {}
       : { maxConcurrent: options.maxConcurrentUploads }),

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
-import { MAX_HEADER_BYTES } from './limits.ts';
+import { MAX_HEADER_BYTES } from '../common/http-limits.ts';
 import { DOUBLER, doubler } from './testing/doubler.ts';
 import { startedGateway } from './testing/started.ts';
 

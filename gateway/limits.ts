@@ -2,10 +2,6 @@
 
 const MIB = 1024 * 1024;
 
-/** Header lines of a request together; above it 431. */
-export const MAX_HEADER_BYTES = 16 * 1024;
-/** Time to send the header lines; after it 408 and the connection ends. */
-export const HEADERS_TIMEOUT_MS = 10_000;
 /** Open connections; one more is closed at once. */
 export const MAX_CONNECTIONS = 2_048;
 /** A kept-alive connection without a request ends after this. */
@@ -19,8 +15,9 @@ export const MAX_ADMIN_BODY_BYTES = 4 * MIB;
 export const MAX_BUFFERED_BODY_BYTES = 256 * MIB;
 /** A body that is read into memory must be whole after this; else 408. */
 export const BODY_TIMEOUT_MS = 120_000;
-/** An upload that brings no byte for this long ends with 408. */
-export const UPLOAD_IDLE_TIMEOUT_MS = 30_000;
+/** An upload must bring so many bytes, or end, in each such window of time; else 408. */
+export const UPLOAD_WINDOW_MS = 30_000;
+export const MIN_UPLOAD_WINDOW_BYTES = 64 * 1024;
 /** Lists and objects inside one another in JSON; deeper is refused with 400. */
 export const MAX_JSON_DEPTH = 100;
 /** JSON of an inference request apart from its tensors' data; above it 400. */
@@ -32,6 +29,9 @@ export const DEFAULT_MAX_UPLOAD_BYTES = 8 * 1024 * MIB;
 export const MAX_CONCURRENT_UPLOADS = 16;
 /** Files in one multipart upload; one more is refused with 413. */
 export const MAX_UPLOAD_FILES = 1_000;
+/** Fields of a form that are no files are not used, only held: above these 413. */
+export const MAX_FORM_FIELDS = 64;
+export const MAX_FORM_FIELD_BYTES = 16 * 1024;
 
 /** Longest deadline that a caller may ask for; more is cut to it. */
 export const MAX_DEADLINE_MS = 600_000;

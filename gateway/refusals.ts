@@ -1,11 +1,9 @@
 // What is answered when no route takes a request, or when one throws: always the same JSON.
-import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../common/log.ts';
-import { Code, codeName, httpStatusOf, StatusError } from '../common/status.ts';
+import { Code, httpStatusOf, StatusError } from '../common/status.ts';
 import { ACCEPTED_ENCODINGS } from './body.ts';
 import { answerOf, HttpError } from './http-error.ts';
-import { HEADERS_TIMEOUT_MS, MAX_HEADER_BYTES } from './limits.ts';
 
 /** After these the rest of the body is not read: the connection can't carry another request. */
 const CLOSING = [408, 413];
@@ -25,37 +23,6 @@ function sendError(request: FastifyRequest, reply: FastifyReply, thrown: unknown
 export function frameworkError(log: Log) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void =>
     sendError(request, reply, error, log);
-}
-
-/** What comes before there is a request: no HTTP, or headers too large or too late. */
-const CONNECTION_ERRORS: Readonly<Record<string, readonly [status: string, Code, string]>> = {
-  HPE_HEADER_OVERFLOW: [
-    '431 Request Header Fields Too Large',
-    Code.RESOURCE_EXHAUSTED,
-    `the header lines are larger than the limit of ${MAX_HEADER_BYTES} bytes`,
-  ],
-  ERR_HTTP_REQUEST_TIMEOUT: [
-    '408 Request Timeout',
-    Code.DEADLINE_EXCEEDED,
-    `the header lines did not arrive within ${HEADERS_TIMEOUT_MS / 1000} s`,
-  ],
-};
-
-/** Answers on a connection whose request can't be read, and ends it. */
-export function answerBrokenConnection(cause: { readonly code?: string }, socket: Socket): void {
-  if (socket.writable && cause.code !== 'ECONNRESET') {
-    const [status, code, error] = CONNECTION_ERRORS[cause.code ?? ''] ?? [
-      '400 Bad Request',
-      Code.INVALID_ARGUMENT,
-      'this is no HTTP/1.1 request',
-    ];
-    const body = JSON.stringify({ error, code: codeName(code) });
-    socket.write(
-      `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\n` +
-        `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    );
-  }
-  socket.destroySoon();
 }
 
 /**

@@ -112,7 +112,7 @@ test('a client that goes away in the middle leaves nothing', async (t) => {
 });
 
 test('an upload that stalls is cut with 408 and leaves nothing', async (t) => {
-  const { gateway, blobs, incoming } = await start(t, { uploadIdleTimeoutMs: 100 });
+  const { gateway, blobs, incoming } = await start(t, { uploadWindowMs: 100 });
   const stalled = new ReadableStream({
     start(controller) {
       controller.enqueue(Buffer.alloc(1000));
@@ -121,9 +121,79 @@ test('an upload that stalls is cut with 408 and leaves nothing', async (t) => {
   const init = { method: 'POST', body: stalled, duplex: 'half' } as RequestInit;
   const answer = await gateway.send('/api/v1/blobs', init);
   t.is(answer.status, 408);
-  t.regex(String(answer.json.error), /no byte came for 0.1 s/);
+  t.regex(String(answer.json.error), /the upload is too slow: only 1000 bytes came for 0.1 s/);
   await until(async () => (await incoming()) === 0);
   t.deepEqual(await blobs.list('', 10), []);
+});
+
+/** Sends the start of a request, then a byte now and then, until the server ends it. */
+function drip(url: string, start: string): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const socket = dial(Number(new URL(url).port), '127.0.0.1', () => {
+    socket.write(start);
+    timer = setInterval(() => socket.write('x'), 20);
+  });
+  socket.on('error', () => undefined);
+  return new Promise((resolve) => {
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    socket.on('close', () => {
+      clearInterval(timer);
+      resolve(answer);
+    });
+  });
+}
+
+const errorIn = (answer: string): Record<string, unknown> =>
+  JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Record<string, unknown>;
+
+test('uploads that drip are cut with 408, many at once, and leave nothing', async (t) => {
+  const { gateway, blobs, incoming } = await start(t, { uploadWindowMs: 300 });
+  const file = 'POST /api/v1/blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';
+  const answers = await Promise.all(Array.from({ length: 16 }, () => drip(gateway.url, file)));
+  for (const answer of answers) {
+    t.regex(answer, /^HTTP\/1.1 408 /);
+    t.is(errorIn(answer).code, 'DEADLINE_EXCEEDED');
+    t.regex(String(errorIn(answer).error), /only \d+ bytes came for 0.3 s, at least 65536/);
+  }
+  await until(async () => (await incoming()) === 0);
+  t.deepEqual(await blobs.list('', 10), []);
+  t.is((await gateway.send('/api/v1/blobs', { method: 'POST', body: 'x' })).status, 201);
+});
+
+test('a form that never comes to a file, or stops in one, is cut with 408', async (t) => {
+  const { gateway, incoming } = await start(t, { uploadWindowMs: 300 });
+  const head =
+    'POST /api/v1/models/m/versions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n' +
+    'content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\ncontent-disposition: form-data;';
+  for (const part of [' name="a', ' name="f"; filename="m.onnx"\r\n\r\n']) {
+    const answer = await drip(gateway.url, head + part);
+    t.regex(answer, /^HTTP\/1.1 408 /, part);
+    t.is(errorIn(answer).code, 'DEADLINE_EXCEEDED');
+  }
+  await until(async () => (await incoming()) === 0);
+});
+
+test('fields of a form that are no files are bounded', async (t) => {
+  const { gateway } = await start(t);
+  const body = new FormData();
+  for (let at = 0; at < 100; at += 1) body.append(`field${at}`, 'x'.repeat(1000));
+  const answer = await gateway.send('/api/v1/models/m/versions', { method: 'POST', body });
+  t.is(answer.status, 413);
+});
+
+test('header lines that drip are answered 408 and the connection ends', async (t) => {
+  const { gateway } = await start(t, { headersTimeoutMs: 300 });
+  const answers = await Promise.all([
+    drip(gateway.url, 'GET /v2 HTTP/1.1\r\nhost: x\r\nx: '),
+    drip(gateway.url, 'GET /'),
+  ]);
+  for (const answer of answers) {
+    t.regex(answer, /^HTTP\/1.1 408 /);
+    t.is(errorIn(answer).code, 'DEADLINE_EXCEEDED');
+  }
 });
 
 test('an upload above the limit is 413 with the limit, told or found out', async (t) => {

@@ -2,10 +2,12 @@
 // when they grow past their limit or stop coming. What is cut leaves nothing behind: the store
 // keeps whole blobs only.
 import type { Readable } from 'node:stream';
-import { Code, type StatusError, statusOf, unavailable } from '../common/status.ts';
+import { systemClock } from '../common/clock.ts';
+import { paced, within } from '../common/paced.ts';
+import { Code, StatusError, statusOf, unavailable } from '../common/status.ts';
 import type { BlobInfo } from '../stores/blobs/blobs.ts';
 import { HttpError, limitText, tooLarge } from './http-error.ts';
-import { MAX_CONCURRENT_UPLOADS, UPLOAD_IDLE_TIMEOUT_MS } from './limits.ts';
+import { MAX_CONCURRENT_UPLOADS, MIN_UPLOAD_WINDOW_BYTES, UPLOAD_WINDOW_MS } from './limits.ts';
 
 /** Where uploads go: control's blob listener, or a store of this process. */
 export interface BlobSink {
@@ -18,7 +20,8 @@ export interface BlobSink {
 export interface UploadOptions {
   readonly blobs: BlobSink;
   readonly maxBytes: number;
-  readonly idleTimeoutMs?: number;
+  /** Default UPLOAD_WINDOW_MS. */
+  readonly windowMs?: number;
   readonly maxConcurrent?: number;
 }
 
@@ -27,14 +30,16 @@ export interface Uploads {
   /** Runs `work` in one of the places for uploads. @throws UNAVAILABLE when all are taken */
   within<T>(work: () => Promise<T>): Promise<T>;
   /**
-   * @throws RESOURCE_EXHAUSTED (413), DEADLINE_EXCEEDED (408) when nothing comes any more,
+   * @throws RESOURCE_EXHAUSTED (413), DEADLINE_EXCEEDED (408) when next to nothing comes any more,
    * CANCELLED when the client has gone
    */
   store(source: Readable, what: string): Promise<BlobInfo>;
+  /** What comes between files. @throws DEADLINE_EXCEEDED (408) when it takes too long */
+  soon<T>(coming: Promise<T>, what: string): Promise<T>;
 }
 
 export function createUploads(options: UploadOptions): Uploads {
-  const { blobs, maxBytes, idleTimeoutMs = UPLOAD_IDLE_TIMEOUT_MS } = options;
+  const { blobs, maxBytes, windowMs = UPLOAD_WINDOW_MS } = options;
   const maxConcurrent = options.maxConcurrent ?? MAX_CONCURRENT_UPLOADS;
   let running = 0;
   return {
@@ -53,7 +58,7 @@ export function createUploads(options: UploadOptions): Uploads {
     store: async (source, what) => {
       // What ended the stream is told, rather than how the store saw it end.
       let cause: StatusError | undefined;
-      const watched = watch(source, { what, maxBytes, idleTimeoutMs }, (error) => {
+      const watched = watch(source, { what, maxBytes, windowMs }, (error) => {
         cause = error;
       });
       try {
@@ -62,18 +67,22 @@ export function createUploads(options: UploadOptions): Uploads {
         throw cause ?? thrown;
       }
     },
+    soon: (coming, what) =>
+      within(coming, windowMs, systemClock, () =>
+        late(what, new Error(`it did not come within ${windowMs / 1000} s`)),
+      ),
   };
 }
 
 interface Watch {
   readonly what: string;
   readonly maxBytes: number;
-  readonly idleTimeoutMs: number;
+  readonly windowMs: number;
 }
 
 async function* watch(
   source: Readable,
-  { what, maxBytes, idleTimeoutMs }: Watch,
+  { what, maxBytes, windowMs }: Watch,
   onCut: (error: StatusError) => void,
 ): AsyncGenerator<Uint8Array> {
   const cut = (error: StatusError): StatusError => {
@@ -83,15 +92,15 @@ async function* watch(
   let sizeBytes = 0;
   // The stream stays open when this loop is left: it is the connection that the answer goes out on.
   const chunks = source.iterator({ destroyOnReturn: false });
+  const pace = { windowMs, minBytes: MIN_UPLOAD_WINDOW_BYTES };
+  const coming = paced(chunks, pace, systemClock);
   try {
     for (;;) {
-      const next = await withinMs(chunks.next(), idleTimeoutMs, () =>
-        idle(what, idleTimeoutMs),
-      ).catch((thrown: unknown) => {
-        throw cut(thrown instanceof HttpError ? thrown : brokenOff(what, thrown));
+      const next = await coming.next().catch((thrown: unknown) => {
+        throw cut(isLate(thrown) ? late(what, thrown) : brokenOff(what, thrown));
       });
       if (next.done === true) return;
-      const chunk = next.value as Uint8Array;
+      const chunk = next.value;
       sizeBytes += chunk.length;
       if (sizeBytes > maxBytes) {
         throw cut(tooLarge(`${what} is larger than the limit of ${limitText(maxBytes)}`));
@@ -104,24 +113,15 @@ async function* watch(
   }
 }
 
-function idle(what: string, idleTimeoutMs: number): HttpError {
-  const text = `${what}: no byte came for ${idleTimeoutMs / 1000} s`;
-  return new HttpError(408, Code.DEADLINE_EXCEEDED, text);
+function isLate(thrown: unknown): thrown is StatusError {
+  return thrown instanceof StatusError && thrown.code === Code.DEADLINE_EXCEEDED;
+}
+
+function late(what: string, { message }: Error): HttpError {
+  return new HttpError(408, Code.DEADLINE_EXCEEDED, `${what} is too slow: ${message}`);
 }
 
 function brokenOff(what: string, thrown: unknown): StatusError {
   const { message } = statusOf(thrown);
   return new HttpError(400, Code.CANCELLED, `${what} broke off: ${message}`, { cause: thrown });
-}
-
-async function withinMs<T>(work: Promise<T>, limitMs: number, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(late()), limitMs);
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,3 +1,4 @@
+import { connect as dial } from 'node:net';
 import test from 'ava';
 import { VirtualClock } from '../common/clock.ts';
 import { Code, StatusError, unavailable } from '../common/status.ts';
@@ -64,4 +65,29 @@ test('a port in use is told with the flag', async (t) => {
   const error = await t.throwsAsync(serveObserve({ ...options, port: first.port }));
   t.true(error instanceof StatusError && error.code === Code.ALREADY_EXISTS);
   t.regex(error?.message ?? '', /in use by another process: choose another with --metrics-port/);
+});
+
+test('header lines that drip, and what is no HTTP, are answered before the end', async (t) => {
+  const server = await serveObserve({ ...options, headersTimeoutMs: 300 });
+  t.teardown(() => server.stop());
+  const answerTo = (start: string): Promise<string> => {
+    let timer: NodeJS.Timeout | undefined;
+    const socket = dial(server.port, '127.0.0.1', () => {
+      socket.write(start);
+      timer = setInterval(() => socket.write('x'), 20);
+    });
+    socket.on('error', () => undefined);
+    return new Promise((resolve) => {
+      let answer = '';
+      socket.on('data', (chunk) => {
+        answer += chunk.toString();
+      });
+      socket.on('close', () => {
+        clearInterval(timer);
+        resolve(answer);
+      });
+    });
+  };
+  t.regex(await answerTo('GET /livez HTTP/1.1\r\nx: '), /^HTTP\/1.1 408 .*"DEADLINE_EXCEEDED"/s);
+  t.regex(await answerTo('GET / HTTP/9.9\r\n\r\n'), /^HTTP\/1.1 400 .*"INVALID_ARGUMENT"/s);
 });

@@ -3,10 +3,19 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../common/clock.ts';
+import { answerBrokenConnection, httpServerOptions } from '../common/http-limits.ts';
 import { statusOf } from '../common/status.ts';
 import { checkListen, listenError } from './listen.ts';
 
+/** Time to send the header lines; after it 408 and the connection ends. */
 const HEADERS_TIMEOUT_MS = 5_000;
+/** Time to send a whole request, which has no body; after it 408. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** Without a byte in either direction a connection ends: also one that does not read its page. */
+const IDLE_TIMEOUT_MS = 75_000;
+/** A kept-alive connection without a request ends after this; scrapes come more often. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** Open connections; one more is closed at once. */
 const MAX_CONNECTIONS = 256;
 /** A process whose threads take longer to say how they are is not live: start it anew. */
 export const ANSWER_TIMEOUT_MS = 5_000;
@@ -20,6 +29,8 @@ export interface ObserveOptions {
   /** Allows plain text off loopback. */
   readonly isInsecure?: boolean;
   readonly clock?: Clock;
+  /** HEADERS_TIMEOUT_MS when absent. */
+  readonly headersTimeoutMs?: number;
   /** The page of /metrics, in Prometheus' text format. */
   metrics(): Promise<string>;
   /** What is not ready yet, by role; empty: ready. All threads that serve are asked. */
@@ -37,13 +48,20 @@ export interface ObserveServer {
 export async function serveObserve(options: ObserveOptions): Promise<ObserveServer> {
   const isInsecureAllowed = options.isInsecure ?? false;
   checkListen({ host: options.host, hasTls: false, isInsecureAllowed });
-  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
+  const limits = httpServerOptions({
+    headersTimeoutMs: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+  });
+  const server = createServer(limits, (request, response) => {
     answer(options, request, response).catch((thrown: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(`${statusOf(thrown).message}\n`);
     });
   });
   server.maxConnections = MAX_CONNECTIONS;
+  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  server.setTimeout(IDLE_TIMEOUT_MS, (socket) => socket.destroy());
+  server.on('clientError', answerBrokenConnection);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
       reject(listenError(options.host, options.port, '--metrics-port', cause));

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyRequest } from 'fastify';
 import { shownName } from '../../common/names.ts';
 import { invalidArgument, StatusError, statusOf } from '../../common/status.ts';
 import type { BlobInfo } from '../../stores/blobs/blobs.ts';
-import { MAX_UPLOAD_FILES } from '../limits.ts';
+import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, MAX_UPLOAD_FILES } from '../limits.ts';
 import type { Uploads } from '../uploads.ts';
 
 export interface StoredFile extends BlobInfo {
@@ -37,10 +37,18 @@ export async function storeFiles(
     const parts = request.files({
       preservePath: true,
       // One byte more than allowed, so that the upload itself sees it and can say so.
-      limits: { files: maxFiles, fileSize: uploads.maxBytes + 1 },
+      limits: {
+        files: maxFiles,
+        fileSize: uploads.maxBytes + 1,
+        fields: MAX_FORM_FIELDS,
+        fieldSize: MAX_FORM_FIELD_BYTES,
+      },
     });
     try {
-      for await (const part of parts) {
+      for (;;) {
+        const next = await uploads.soon(parts.next(), 'the next file of the form');
+        if (next.done === true) break;
+        const part = next.value;
         const path = pathOf(part.fieldname, part.filename);
         const blob = await uploads.store(part.file, `file ${JSON.stringify(shownName(path))}`);
         stored.push({ path, ...blob });

@@ -46,6 +46,19 @@ test('unknown model and version are 404 with the text that clients know', async 
   t.is((await gateway.get('/v2/models/..%2F..%2Fetc')).status, 404);
 });
 
+test('a name that no model can have is unknown, however long it is', async (t) => {
+  const gateway = await startedGateway({ inference: doubler() });
+  t.teardown(gateway.stop);
+  for (const name of ['x'.repeat(129), 'y'.repeat(5_000), '%00', '-', 'a%20b']) {
+    for (const path of ['', '/config', '/stats', '/ready', '/versions/1', '/infer']) {
+      const url = `/v2/models/${name}${path}`;
+      const answer = path === '/infer' ? await gateway.post(url, {}) : await gateway.get(url);
+      t.is(answer.status, 404, url.slice(0, 60));
+      t.regex(String(answer.json.error), /^Request for unknown model: '.{1,128}' is not found$/s);
+    }
+  }
+});
+
 test('the index is a list without empty fields; ready must be a boolean', async (t) => {
   const gateway = await startedGateway({ inference: doubler() });
   t.teardown(gateway.stop);

@@ -2,6 +2,7 @@
 // Calls with tensors are in infer.ts.
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isName, requestForUnknownModel } from '../../common/names.ts';
 import { Code, invalidArgument, notFound } from '../../common/status.ts';
 import { callOptions } from '../call-options.ts';
 import { HttpError } from '../http-error.ts';
@@ -17,10 +18,12 @@ export interface ModelRef {
   readonly version: string;
 }
 
-/** @throws NOT_FOUND for a version that is no number */
+/** @throws NOT_FOUND for a name that no model can have, and for a version that is no number */
 export function modelOf(request: FastifyRequest): ModelRef {
   const params = request.params as Readonly<Record<string, string>>;
   const { model = '', version = '' } = params;
+  // The router looks for a name in the first bytes of a message: a long one is no message to it.
+  if (!isName(model)) throw notFound(`${requestForUnknownModel(model)} is not found`);
   if (version !== '' && !/^\d{1,19}$/.test(version)) throw notFound('Not Found');
   return { name: model, version };
 }

@@ -50,6 +50,63 @@ test('an upload that is cut leaves nothing', async (t) => {
   t.deepEqual(await store.list('', 10), []);
 });
 
+/** Sends the start of a request, then a byte now and then, until the server ends it. */
+function drip(port: number, start: string): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const socket = dial(port, '127.0.0.1', () => {
+    socket.write(start);
+    timer = setInterval(() => socket.write('x'), 20);
+  });
+  socket.on('error', () => undefined);
+  return new Promise((resolve) => {
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    socket.on('close', () => {
+      clearInterval(timer);
+      resolve(answer);
+    });
+  });
+}
+
+const UPLOAD = 'POST /blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';
+
+test('uploads and header lines that drip are answered 408 and leave nothing', async (t) => {
+  const { port, folder } = await start(t, { uploadWindowMs: 300, headersTimeoutMs: 300 });
+  const header = 'GET /blobs HTTP/1.1\r\nhost: x\r\nx: ';
+  const starts = [header, 'GET /', UPLOAD, UPLOAD];
+  const answers = await Promise.all(starts.map((start) => drip(port, start)));
+  for (const answer of answers) {
+    t.regex(answer, /^HTTP\/1.1 408 /);
+    t.regex(answer, /"code":"DEADLINE_EXCEEDED"}/);
+  }
+  t.regex(answers[2] ?? '', /only \d+ bytes came for 0.3 s, at least 65536 are expected/);
+  t.deepEqual(await readdir(join(folder, 'incoming')), []);
+});
+
+test('uploads past their number are told to come again', async (t) => {
+  const { port } = await start(t, { maxConcurrentUploads: 1, uploadWindowMs: 1_000 });
+  const first = drip(port, UPLOAD);
+  const answer = async (): Promise<string> => {
+    const response = await fetch(`http://127.0.0.1:${port}/blobs`, { method: 'POST', body: 'x' });
+    return `${response.status} ${await response.text()}`;
+  };
+  let second = await answer();
+  // The first one may not be there yet.
+  while (second.startsWith('201')) second = await answer();
+  t.regex(second, /^503 .*1 uploads are running, which is the limit.*UNAVAILABLE/);
+  t.regex(await first, /^HTTP\/1.1 408 /);
+  t.regex(await answer(), /^201 /);
+});
+
+test('what is no HTTP is answered in the form of all errors', async (t) => {
+  const { port } = await start(t);
+  t.regex(await drip(port, 'GET / HTTP/9.9\r\n\r\n'), /^HTTP\/1.1 400 .*"code":"INVALID_ARG/s);
+  const large = `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`;
+  t.regex(await drip(port, large), /^HTTP\/1.1 431 .*"code":"RESOURCE_EXHAUSTED"/s);
+});
+
 test('the limit of the server is told before the content is read', async (t) => {
   const { port } = await start(t, { maxBlobBytes: 10 });
   const body = Buffer.alloc(11);
