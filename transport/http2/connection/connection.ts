@@ -167,6 +167,7 @@ export class Connection implements FrameSink {
   /** Ends the connection at once with GOAWAY; every stream is lost. */
   fail(code: number, why: string): void {
     this.#state.fail(code, why);
+    this.#reader.stop();
   }
 
   /** The socket is gone: every stream is lost. */
@@ -207,6 +208,7 @@ export class Connection implements FrameSink {
     if (this.#state.isFailed) return;
     this.#state.nowMs = nowMs;
     onTime(this.#state, this.#partialSinceMs, this.#block);
+    if (this.#state.isFailed) this.#reader.stop();
   }
 
   /** Bytes held: received and not consumed, queued, waiting to be taken, in a cut frame. */
@@ -302,6 +304,7 @@ export class Connection implements FrameSink {
     const state = this.#state;
     if (this.#isUnread && state.output.sizeBytes > state.limits.unsentControlBytes) {
       state.exceed('unsent_control_bytes');
+      this.#reader.stop();
     }
     this.#isUnread = true;
   }

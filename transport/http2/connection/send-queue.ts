@@ -68,7 +68,8 @@ export function sendData(
   state.queuedBytes += length;
   if (isEnd) stream.sending = Progress.ENDING;
   makeReady(state, stream);
-  stream.isOwnerWaiting = stream.queuedBytes > STREAM_QUEUE_BYTES;
+  // Who was told to wait is told when to go on, even if it sent more meanwhile.
+  if (stream.queuedBytes > STREAM_QUEUE_BYTES) stream.isOwnerWaiting = true;
   return !stream.isOwnerWaiting;
 }
 
