@@ -122,6 +122,8 @@ export const MAX_EPOCHS = 100_000;
 export const MAX_TRAINING_BATCH_ROWS = 65_536;
 export const MAX_HIDDEN_LAYERS = 16;
 export const MAX_LAYER_UNITS = 65_536;
+/** Of images for a convolutional network, which halves their sides twice. */
+export const MIN_IMAGE_SIDE = 4;
 export const MIN_HELD_OUT_RATIO = 0.01;
 export const MAX_HELD_OUT_RATIO = 0.9;
 

@@ -3,7 +3,7 @@
 // whose claim is lost writes nothing more.
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { Code, hasCode, StatusError, statusOf } from '../common/status.ts';
+import { Code, codeName, hasCode, StatusError, statusOf } from '../common/status.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Catalog, Entry } from './catalog.ts';
 import type { JobDoc } from './documents.ts';
@@ -92,7 +92,7 @@ export class JobRun {
       change = (job) => succeedJob(job, this.claim, result, this.#options.dateMs());
     } catch (error) {
       change = this.#changeAfter(error);
-      if (this.#stop === undefined) log.warn({ job: this.claim.id, err: error }, 'job failed');
+      if (this.#stop === undefined) logFailure(log, this.claim.id, error);
     }
     unwatch();
     this.#isOver = true;
@@ -222,4 +222,13 @@ export class JobRun {
       log.warn({ job: this.claim.id, err: error }, 'lease could not be released');
     }
   }
+}
+
+/** Of ours, where the stack is needed; else what the job was given is, and the reason says it. */
+const OWN_FAULTS: readonly Code[] = [Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS];
+
+function logFailure(log: Log, job: string, error: unknown): void {
+  const { code, message } = statusOf(error);
+  if (OWN_FAULTS.includes(code)) log.warn({ job, err: error }, 'job failed');
+  else log.warn({ job, code: codeName(code), reason: message }, 'job failed');
 }

@@ -93,7 +93,9 @@ test('cancelling ends a queued job at once, a running one by its owner or its ne
   t.is(cancelJob(running, claimOf(running), 4).state, 'CANCELLED');
   t.is(claimJob(running, 'b', 4).state, 'CANCELLED');
   const ended = cancelJob(running, claimOf(running), 4);
-  t.throws(() => requestCancel(ended, 5), { message: /has ended already: CANCELLED/ });
+  t.is(requestCancel(ended, 5), ended);
+  const failed = { ...ended, state: 'FAILED' as const };
+  t.throws(() => requestCancel(failed, 5), { message: /has ended already: FAILED/ });
 });
 
 test('a polite stop gives the job back and counts no attempt', (t) => {

@@ -169,9 +169,11 @@ export function requeueJob(job: JobDoc, claim: JobClaim, dateMs: number): JobDoc
 
 /**
  * Asks for the end: a queued job is CANCELLED at once, a running one when its owner has seen it.
- * @throws FAILED_PRECONDITION when it has ended.
+ * Asking again changes nothing.
+ * @throws FAILED_PRECONDITION when it has ended otherwise.
  */
 export function requestCancel(job: JobDoc, dateMs: number): JobDoc {
+  if (job.state === 'CANCELLED') return job;
   if (hasEnded(job)) throw endedAlready(job);
   if (job.state === 'QUEUED') {
     return end({ ...job, isCancelRequested: true }, 'CANCELLED', dateMs);

@@ -29,7 +29,8 @@ test('what is printed is read again, by this and by the generated code', (t) => 
 
 test('unknown fields, wrong types and unknown names are refused, naming them', (t) => {
   const wrong: readonly (readonly [Record<string, unknown>, RegExp])[] = [
-    [{ modelid: 'm' }, /"modelid" is unknown/],
+    [{ modelid: 'm' }, /"modelid" is unknown; known are dataSet, targetColumn, /],
+    [{ hyperparameters: { momentum: 1 } }, /"momentum" is unknown; known are epochs, batchSize,/],
     [{ modelId: 5 }, /TrainingSpec.model_id/],
     [{ seed: '1.5' }, /TrainingSpec.seed/],
     [{ seed: '9223372036854775808' }, /TrainingSpec.seed/],

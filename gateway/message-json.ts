@@ -36,11 +36,14 @@ export function encodeJson(message: DescMessage, json: JsonObject): Uint8Array {
   }
 }
 
-/** The names of the enum that a message of the decoder speaks of. */
+/** The names that are known, where the decoder tells of one of an enum or a key that is not. */
 function choices(text: string): string {
-  const [, name = ''] = /decode enum (\S+) from/.exec(text) ?? [];
-  const names = contracts.getEnum(name)?.values.map((value) => value.name) ?? [];
-  return names.length === 0 ? '' : `; it is one of ${names.join(', ')}`;
+  const [, enumName = ''] = /decode enum (\S+) from/.exec(text) ?? [];
+  const values = contracts.getEnum(enumName)?.values.map(({ name }) => name) ?? [];
+  if (values.length > 0) return `; it is one of ${values.join(', ')}`;
+  const [, typeName = ''] = /decode message (\S+) from JSON: key .* is unknown$/.exec(text) ?? [];
+  const fields = contracts.getMessage(typeName)?.fields.map(({ jsonName }) => jsonName) ?? [];
+  return fields.length === 0 ? '' : `; known are ${fields.join(', ')}`;
 }
 
 function decode(message: DescMessage, bytes: Uint8Array) {

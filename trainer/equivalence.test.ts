@@ -51,3 +51,18 @@ test('a row far outside of the training data is compared by what FP32 can tell',
   t.true((await compare(answer * (1 + 3e-7))) < 1e-5);
   await t.throwsAsync(compare(answer * 1.001), { message: /differs/ });
 });
+
+test('a prediction far outside of the target is compared relative to its own size', async (t) => {
+  const large: Head = { task: 'regression', scale: { mean: 0, deviation: 1 } };
+  const weights = [{ kernel: Float32Array.of(2e6), bias: Float32Array.of(0) }];
+  const layers = [{ kind: 'dense', inputs: 1, units: 1, activation: 'none' } as const];
+  const network = { inputs: 1, outputs: 1, layers };
+  const steep = exportOnnx({ name: 's', features, network, weights, head: large, metadata: {} });
+  const compare = (share: number) => {
+    const of = (row: number) => ((2e6 * (row - 4.5)) / Math.sqrt(8.25)) * share;
+    const outputs = Float32Array.from(rows, of);
+    return compareWithRuntime(steep, { table, features, head: large, rows, outputs });
+  };
+  t.true((await compare(1)) < 1e-6);
+  await t.throwsAsync(compare(1.001), { message: /differs/ });
+});

@@ -127,6 +127,7 @@ async function* readBatches(
     context.progress(READ_SHARE * share, 'reading rows', { rows });
     yield packBatch(batch, columns);
   }
+  context.progress(READ_SHARE, 'training', { rows });
 }
 
 /** Files, then the manifest, then nothing more: it can be seen by nobody until it is published. */

@@ -186,7 +186,7 @@ class TrainingRun {
         new StatusError(
           Code.RESOURCE_EXHAUSTED,
           `the training process ran out of memory (its heap may take ${this.#heapLimitMb} MB): ` +
-            'use fewer rows, features or hidden units, or a smaller batchSize',
+            'use fewer rows, features or hidden units, or a smaller batch size',
         ),
       );
       return;

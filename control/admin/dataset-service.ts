@@ -107,7 +107,7 @@ async function seal(context: AdminContext, id: string): Promise<DataSetVersion> 
 }
 
 async function listVersions({ catalog }: AdminContext, request: ListDataSetVersionsRequest) {
-  const id = datasetOf(request.parent);
+  const id = datasetOf(request.parent, 'parent');
   const { doc } = await catalog.require('dataset', id);
   const versions = await catalog.all('dataset_version', `${id}/`);
   const { items, nextPageToken } = pageNewestFirst(versions, ({ key }) => key, request);
@@ -136,7 +136,7 @@ function rowNumberOf(pageToken: string): number {
 
 /** The version that is named, or the newest one. */
 async function namedVersion({ catalog }: AdminContext, parent: string) {
-  const { id, version } = datasetMaybeVersionOf(parent);
+  const { id, version } = datasetMaybeVersionOf(parent, 'parent');
   const { doc } = await catalog.require('dataset', id);
   const number = version === 0 ? doc.nextVersion - 1 : version;
   if (number === 0) throw notFound(`data set '${id}' has no version yet: import rows first`);

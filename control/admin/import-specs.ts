@@ -60,7 +60,7 @@ export function importModelSpecOf(
   );
   const model = message.parent.startsWith('models/')
     ? checkName('model', message.parent.slice('models/'.length))
-    : modelOf(message.parent);
+    : modelOf(message.parent, 'parent');
   return {
     kind: 'import_model',
     model,

@@ -69,7 +69,8 @@ test('a training job that can not work is refused, saying what would be right', 
     },
   });
   t.regex(await refused({ dataSet: 'datasets/x' }), /^NOT_FOUND: data set 'x'/);
-  t.regex(await refused({ dataSet: 'x' }), /^INVALID_ARGUMENT/);
+  t.regex(await refused({ dataSet: 'x' }), /^INVALID_ARGUMENT: data_set "x" is not of the form/);
+  t.regex(await refused({ dataSet: 'datasets/d/versions/9' }), /^NOT_FOUND: .* 'd\/9'/);
   t.regex(await refused({ modelId: '../m' }), /^INVALID_ARGUMENT: model name/);
   t.regex(await refused({ targetColumn: 'z' }), /^INVALID_ARGUMENT: target_column 'z' .*: a, b, c/);
   t.regex(await refused({ featureColumns: ['a', 'label'] }), /^INVALID_ARGUMENT: target_column/);
@@ -78,11 +79,22 @@ test('a training job that can not work is refused, saying what would be right', 
   t.regex(await refused(given({ epochs: -1 })), /^INVALID_ARGUMENT: epochs/);
   t.regex(await refused(given({ learningRate: Number.NaN })), /^INVALID_ARGUMENT: learning_rate/);
   t.regex(await refused(given({ learningRate: -1 })), /^INVALID_ARGUMENT: learning_rate/);
-  t.regex(await refused(given({ hiddenUnits: [0] })), /^INVALID_ARGUMENT: hidden_units/);
+  t.regex(await refused(given({ learningRate: 1e-60 })), /^INVALID_ARGUMENT: .* within FP32/);
+  t.regex(await refused(given({ learningRate: 1e60 })), /^INVALID_ARGUMENT: .* within FP32/);
+  const hidden = (hiddenUnits: number[]) => ({
+    algorithm: Algorithm.MLP,
+    ...given({ hiddenUnits }),
+  });
+  t.regex(await refused(hidden([0])), /^INVALID_ARGUMENT: hidden_units/);
+  t.regex(await refused(hidden(Array(10_000).fill(1))), /has 10000 layers, the most are 16/);
+  t.regex(await refused(given({ hiddenUnits: [4] })), /: linear has no hidden layers, MLP has/);
   t.regex(await refused({ algorithm: Algorithm.CNN }), /^INVALID_ARGUMENT: image_shape/);
   const image = (imageShape: number[]) => ({ algorithm: Algorithm.CNN, ...given({ imageShape }) });
-  t.regex(await refused(image([3, 3, 1])), /^INVALID_ARGUMENT: .* 9 values, but there are 4/);
-  t.is(await refused(image([2, 2, 1])), 'OK');
+  t.regex(await refused(image([4, 5, 1])), /^INVALID_ARGUMENT: .* 20 values, but there are 4/);
+  t.regex(await refused(image([2, 2, 1])), /^INVALID_ARGUMENT: image_shape .* at least 4 x 4/);
+  const shaped = (imageShape: number[]) => ({ algorithm: Algorithm.MLP, ...given({ imageShape }) });
+  t.regex(await refused(shaped([2, 2])), /^INVALID_ARGUMENT: image_shape \[2,2\] must be three/);
+  t.is(await refused(shaped([2, 2, 1])), 'OK');
   const none = jobs.createTrainingJob({ spec: undefined, jobId: '' });
   t.regex(await outcomeOf(none), /^INVALID_ARGUMENT: spec/);
 });
@@ -164,15 +176,19 @@ test('a watch tells each change it finds and ends with the job', async (t) => {
   t.regex(await outcomeOf(absent()), /^NOT_FOUND: job 'nobody'/);
 });
 
-test('a cancelled job ends at once when queued, and asking an ended one is refused', async (t) => {
+test('a queued job is cancelled at once; an ended one stays as it is', async (t) => {
   const { train, jobs, catalog } = await worldOf(t);
   await train({}, 'j1');
   const cancel = (id: string) => jobs.cancelJob({ name: `jobs/${id}` });
   t.like(await cancel('j1'), { state: 'JOB_STATE_CANCELLED', cancelRequested: true });
-  t.regex(await outcomeOf(cancel('j1')), /^FAILED_PRECONDITION/);
+  t.like(await cancel('j1'), { state: 'JOB_STATE_CANCELLED' });
   const { doc } = await catalog.require('job', 'j1');
   await catalog.create('job', 'j3', claimJob(newJob('j3', doc.spec, 1), 'w', 2));
   t.like(await cancel('j3'), { state: 'JOB_STATE_RUNNING', cancelRequested: true });
   t.like(await cancel('j3'), { state: 'JOB_STATE_RUNNING', cancelRequested: true });
   t.regex(await outcomeOf(cancel('nobody')), /^NOT_FOUND/);
+  const claim = { id: 'j3', owner: 'w', epoch: 1 };
+  const result = { name: 'models/m/versions/1', metrics: {} };
+  await catalog.update('job', 'j3', (job) => succeedJob(job, claim, result, 3));
+  t.regex(await outcomeOf(cancel('j3')), /^FAILED_PRECONDITION: .* has ended already: SUCCEEDED/);
 });

@@ -1,5 +1,6 @@
 // torus.v1.JobService: training jobs, and all jobs to look at, watch and cancel.
 import { randomInt } from 'node:crypto';
+import { versionKey } from '../../catalog/catalog.ts';
 import type { JobDoc, JobSpec } from '../../catalog/documents.ts';
 import { hasEnded, requestCancel } from '../../catalog/jobs.ts';
 import { invalidArgument } from '../../common/status.ts';
@@ -60,8 +61,10 @@ async function createTrainingJob(
   { spec, jobId }: CreateTrainingJobRequest,
 ): Promise<Job> {
   if (spec === undefined) throw invalidArgument('spec must be given');
-  const { id } = datasetMaybeVersionOf(spec.dataSet);
+  const { id, version } = datasetMaybeVersionOf(spec.dataSet, 'data_set');
   const { doc } = await context.catalog.require('dataset', id);
+  // One that comes later would be another one than is meant now.
+  if (version !== 0) await context.catalog.require('dataset_version', versionKey(id, version));
   const seed = randomInt(MAX_RANDOM_SEED);
   return jobMessage(await submitJob(context, jobId, trainSpecOf(spec, doc, seed)));
 }

@@ -68,7 +68,7 @@ async function listModels({ catalog }: AdminContext, request: ListModelsRequest)
 }
 
 async function listModelVersions({ catalog }: AdminContext, request: ListModelVersionsRequest) {
-  const model = modelOf(request.parent);
+  const model = modelOf(request.parent, 'parent');
   await catalog.require('model', model);
   const versions = await catalog.all('version', `${model}/`);
   const { items, nextPageToken } = pageNewestFirst(versions, ({ key }) => key, request);
@@ -117,8 +117,11 @@ async function updateModel(
   if (model === undefined) throw invalidArgument('model must be given, its name says which');
   const update = updateOf(model, updateMask ?? []);
   const seen = { revision: revisionOf(model.etag), version: update.servingVersion };
-  const changed = await changeModel(catalog, modelOf(model.name), seen, (doc, version) =>
-    applied(doc, update, version, dateMs()),
+  const changed = await changeModel(
+    catalog,
+    modelOf(model.name, 'model.name'),
+    seen,
+    (doc, version) => applied(doc, update, version, dateMs()),
   );
   return modelMessage(changed);
 }

@@ -11,25 +11,33 @@ function shown(text: string): string {
   return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, 200)}...` : text);
 }
 
-function idOf(collection: string, form: string, title: string, name: string): string {
+interface Form {
+  readonly collection: string;
+  readonly form: string;
+  readonly title: string;
+  /** Of the message, as its owner knows it. */
+  readonly field: string;
+}
+
+function idOf(name: string, { collection, form, title, field }: Form): string {
   const [first, id, ...more] = name.split('/');
   if (first !== collection || id === undefined || id === '' || more.length > 0) {
-    throw invalidArgument(`name ${shown(name)} is not of the form ${form}`);
+    throw invalidArgument(`${field} ${shown(name)} is not of the form ${form}`);
   }
   if (!isName(id)) throw notFound(`${title} ${shown(id)} is not found`);
   return id;
 }
 
-export function modelOf(name: string): string {
-  return idOf('models', 'models/MODEL', 'model', name);
+export function modelOf(name: string, field = 'name'): string {
+  return idOf(name, { collection: 'models', form: 'models/MODEL', title: 'model', field });
 }
 
-export function datasetOf(name: string): string {
-  return idOf('datasets', 'datasets/DATASET', 'data set', name);
+export function datasetOf(name: string, field = 'name'): string {
+  return idOf(name, { collection: 'datasets', form: 'datasets/DATASET', title: 'data set', field });
 }
 
 export function jobOf(name: string): string {
-  return idOf('jobs', 'jobs/JOB', 'job', name);
+  return idOf(name, { collection: 'jobs', form: 'jobs/JOB', title: 'job', field: 'name' });
 }
 
 export interface VersionName {
@@ -37,26 +45,30 @@ export interface VersionName {
   readonly version: number;
 }
 
-function versionOf(parent: (name: string) => string, form: string, name: string): VersionName {
+type ParentOf = (name: string, field: string) => string;
+
+function versionOf(parent: ParentOf, form: string, name: string, field = 'name'): VersionName {
   const at = name.indexOf('/versions/');
   const number = name.slice(at + '/versions/'.length);
   if (at < 0 || !NUMBER.test(number) || !Number.isSafeInteger(Number(number))) {
-    throw invalidArgument(`name ${shown(name)} is not of the form ${form}`);
+    throw invalidArgument(`${field} ${shown(name)} is not of the form ${form}`);
   }
-  return { id: parent(name.slice(0, at)), version: Number(number) };
+  return { id: parent(name.slice(0, at), field), version: Number(number) };
 }
 
 export function modelVersionOf(name: string): VersionName {
   return versionOf(modelOf, 'models/MODEL/versions/VERSION', name);
 }
 
-export function datasetVersionOf(name: string): VersionName {
-  return versionOf(datasetOf, 'datasets/DATASET/versions/VERSION', name);
+export function datasetVersionOf(name: string, field = 'name'): VersionName {
+  return versionOf(datasetOf, 'datasets/DATASET/versions/VERSION', name, field);
 }
 
 /** Version 0: none was named. */
-export function datasetMaybeVersionOf(name: string): VersionName {
-  return name.includes('/versions/') ? datasetVersionOf(name) : { id: datasetOf(name), version: 0 };
+export function datasetMaybeVersionOf(name: string, field = 'name'): VersionName {
+  return name.includes('/versions/')
+    ? datasetVersionOf(name, field)
+    : { id: datasetOf(name, field), version: 0 };
 }
 
 export function modelName(model: string): string {

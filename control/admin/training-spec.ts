@@ -9,6 +9,7 @@ import {
   MAX_LAYER_UNITS,
   MAX_TRAINING_BATCH_ROWS,
   MIN_HELD_OUT_RATIO,
+  MIN_IMAGE_SIDE,
   type TrainSpec,
 } from '../../catalog/documents.ts';
 import { trainingColumns } from '../../catalog/training-columns.ts';
@@ -26,7 +27,8 @@ const MAX_IMAGE_SIZE = 65_536;
 type Defaults = Pick<TrainSpec, 'epochs' | 'batchSize' | 'learningRate' | 'hiddenUnits'>;
 
 /**
- * Used where a job says nothing: they give a fair result on a few thousand rows within a minute.
+ * Used where a job says nothing (on the wire: 0 or empty). They give a fair result on a few
+ * thousand rows within a minute.
  */
 export const TRAINING_DEFAULTS: Record<TrainSpec['algorithm'], Defaults> = {
   linear: { epochs: 40, batchSize: 32, learningRate: 0.01, hiddenUnits: [] },
@@ -40,7 +42,7 @@ export function trainSpecOf(
   dataset: DatasetDoc,
   randomSeed: number,
 ): TrainSpec {
-  const { id, version } = datasetMaybeVersionOf(message.dataSet);
+  const { id, version } = datasetMaybeVersionOf(message.dataSet, 'data_set');
   const algorithm = fromEnum(
     'algorithm',
     {
@@ -92,22 +94,7 @@ function hyperparametersOf(
   algorithm: TrainSpec['algorithm'],
 ): Hyperparameters {
   const defaults = TRAINING_DEFAULTS[algorithm];
-  const learningRate = orDefault(given?.learningRate, defaults.learningRate);
-  if (!(learningRate > 0 && Number.isFinite(learningRate))) {
-    throw invalidArgument(`learning_rate ${learningRate} must be a positive number`);
-  }
-  const hiddenUnits = given?.hiddenUnits.length ? given.hiddenUnits : defaults.hiddenUnits;
-  if (hiddenUnits.length > MAX_HIDDEN_LAYERS) {
-    throw invalidArgument(`hidden_units has more than ${MAX_HIDDEN_LAYERS} layers`);
-  }
-  for (const units of hiddenUnits) within('hidden_units', units, MAX_LAYER_UNITS);
-  const imageShape = given?.imageShape ?? [];
-  if (algorithm === 'cnn' && imageShape.length !== 3) {
-    throw invalidArgument('image_shape must be height, width and channels for a CNN');
-  }
-  for (const size of imageShape) within('image_shape', size, MAX_IMAGE_SIZE);
-  const [height, width, channels] = imageShape;
-  const hasImage = height !== undefined && width !== undefined && channels !== undefined;
+  const imageShape = imageShapeOf(algorithm, given?.imageShape ?? []);
   return {
     epochs: within('epochs', orDefault(given?.epochs, defaults.epochs), MAX_EPOCHS),
     batchSize: within(
@@ -115,10 +102,53 @@ function hyperparametersOf(
       orDefault(given?.batchSize, defaults.batchSize),
       MAX_TRAINING_BATCH_ROWS,
     ),
-    learningRate,
-    hiddenUnits,
-    ...(hasImage ? { imageShape: [height, width, channels] } : {}),
+    learningRate: learningRateOf(orDefault(given?.learningRate, defaults.learningRate)),
+    hiddenUnits: hiddenUnitsOf(algorithm, given?.hiddenUnits ?? []),
+    ...(imageShape === undefined ? {} : { imageShape }),
   };
+}
+
+/** Training computes in FP32. */
+function learningRateOf(rate: number): number {
+  const single = Math.fround(rate);
+  if (single > 0 && Number.isFinite(single)) return rate;
+  throw invalidArgument(
+    `learning_rate ${rate} must be a positive number within FP32 (1.5e-45 to 3.4e38); ` +
+      '0.0001 to 0.01 are usual',
+  );
+}
+
+/** Empty: the algorithm's own. */
+function hiddenUnitsOf(algorithm: TrainSpec['algorithm'], given: number[]): number[] {
+  if (given.length === 0) return TRAINING_DEFAULTS[algorithm].hiddenUnits;
+  if (algorithm === 'linear') {
+    throw invalidArgument('hidden_units must be empty: linear has no hidden layers, MLP has');
+  }
+  if (given.length > MAX_HIDDEN_LAYERS) {
+    throw invalidArgument(
+      `hidden_units has ${given.length} layers, the most are ${MAX_HIDDEN_LAYERS}`,
+    );
+  }
+  for (const units of given) within('hidden_units', units, MAX_LAYER_UNITS);
+  return given;
+}
+
+function imageShapeOf(algorithm: TrainSpec['algorithm'], given: number[]): number[] | undefined {
+  if (given.length === 0 && algorithm !== 'cnn') return undefined;
+  const [height, width, channels, ...more] = given;
+  if (height === undefined || width === undefined || channels === undefined || more.length > 0) {
+    throw invalidArgument(
+      `image_shape [${given.slice(0, 8)}] must be three numbers: height, width and channels`,
+    );
+  }
+  for (const size of given) within('image_shape', size, MAX_IMAGE_SIZE);
+  if (algorithm === 'cnn' && Math.min(height, width) < MIN_IMAGE_SIDE) {
+    throw invalidArgument(
+      `image_shape ${given.join(' x ')} is too small: a CNN needs at least ${MIN_IMAGE_SIDE} x ` +
+        `${MIN_IMAGE_SIDE}`,
+    );
+  }
+  return given;
 }
 
 /** 0 is how the wire says nothing. */

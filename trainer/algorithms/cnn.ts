@@ -1,12 +1,11 @@
 // A small convolutional network for images: two 3 x 3 convolutions, each followed by 2 x 2 max
 // pooling, then dense layers. The features are the image's numbers, row major, channels last.
+import { MIN_IMAGE_SIDE } from '../../catalog/documents.ts';
 import { invalidArgument } from '../../common/status.ts';
 import { denseStack, type Layer, type Network } from './network.ts';
 
 const CNN_FILTERS: readonly number[] = [16, 32];
 const KERNEL_SIZE = 3;
-/** Two poolings halve it twice; smaller images: INVALID_ARGUMENT. */
-export const MIN_IMAGE_SIDE = 4;
 
 /**
  * @param imageShape height, width, channels.
@@ -40,10 +39,10 @@ function checkShape(
   imageShape: readonly number[] | undefined,
 ): [height: number, width: number, channels: number] {
   if (imageShape === undefined) {
-    throw invalidArgument('algorithm cnn needs imageShape: height, width, channels of the images');
+    throw invalidArgument('algorithm cnn needs an image shape: height, width, channels');
   }
   const [height = 0, width = 0, channels = 0] = imageShape;
-  const shown = `imageShape [${imageShape.join(', ')}]`;
+  const shown = `image shape ${imageShape.join(' x ')}`;
   if (height * width * channels !== inputs) {
     throw invalidArgument(
       `${shown} takes ${height * width * channels} feature columns, but there are ${inputs}`,

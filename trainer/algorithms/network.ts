@@ -98,7 +98,8 @@ export function checkNetwork(network: Network, batchSize: number): Network {
   }
   if (weights > MAX_WEIGHTS) {
     throw invalidArgument(
-      `the network has ${weights} weights, more than ${MAX_WEIGHTS}: use fewer hidden units`,
+      `the network would have ${weights} weights, more than ${MAX_WEIGHTS}: use fewer hidden ` +
+        'units or features',
     );
   }
   const batchBytes = numbers * batchSize * Float32Array.BYTES_PER_ELEMENT;
@@ -106,7 +107,7 @@ export function checkNetwork(network: Network, batchSize: number): Network {
     const fits = Math.max(1, Math.floor((MAX_ACTIVATION_BYTES / batchBytes) * batchSize));
     throw invalidArgument(
       `a batch of ${batchSize} rows takes ${Math.ceil(batchBytes)} bytes, more than ` +
-        `${MAX_ACTIVATION_BYTES}: use a batchSize of at most ${fits}`,
+        `${MAX_ACTIVATION_BYTES}: use a batch size of at most ${fits}`,
     );
   }
   return network;

@@ -7,7 +7,7 @@ import { encodeRows, planFeatures } from './features.ts';
 import { packBatch } from './packed.ts';
 import { rawInputs } from './raw-inputs.ts';
 import { splitRows } from './split.ts';
-import { MAX_CATEGORIES, TableBuilder } from './table.ts';
+import { MAX_CATEGORIES, MAX_CATEGORY_CHARACTERS, TableBuilder } from './table.ts';
 import { planTarget, scaleTarget } from './target.ts';
 
 const TARGET = column('y', 'INT64');
@@ -122,6 +122,12 @@ test('what can not be held or encoded is refused by name', (t) => {
     Code.FAILED_PRECONDITION,
     /column 'name' has more than 1000 different texts/,
   );
+  const long = 'x'.repeat(MAX_CATEGORY_CHARACTERS / 2);
+  refuses(
+    () => tableOf(sampleOf(text, [[long], [`${long}y`]])),
+    Code.FAILED_PRECONDITION,
+    /'name' has different texts of more than \d+ characters together: leave it out/,
+  );
   const huge = [column('far', 'FLOAT64')];
   refuses(
     () => tableOf(sampleOf(huge, [[1e39]])),
@@ -133,6 +139,14 @@ test('what can not be held or encoded is refused by name', (t) => {
     Code.FAILED_PRECONDITION,
     /feature 'name' has no value in any training row/,
   );
+  const two = [column('x', 'FLOAT64'), column('name', 'STRING', true)];
+  const same = tableOf(sampleOf(two, [...Array(3).fill([1.5, 'a']), [2, 'a']]));
+  refuses(
+    () => planFeatures(same, Int32Array.of(0, 1, 2)),
+    Code.FAILED_PRECONDITION,
+    /none of the features varies/,
+  );
+  t.notThrows(() => planFeatures(same, all(4)));
   const full = new TableBuilder([column('x', 'INT64')], TARGET, 4);
   const columns = [column('x', 'INT64'), TARGET];
   const batch = packBatch(

@@ -49,7 +49,7 @@ export interface PlanOptions {
   readonly sharesScale: boolean;
 }
 
-/** @throws FAILED_PRECONDITION naming a feature that nothing can be learned from. */
+/** @throws FAILED_PRECONDITION when there is nothing to learn from, naming the feature at fault. */
 export function planFeatures(
   table: Table,
   trainRows: Int32Array,
@@ -68,6 +68,11 @@ export function planFeatures(
       ? planNumeric(column, trainRows, shared)
       : planCategory(asTexts(column), trainRows),
   );
+  if (!table.features.some((column) => varies(column, trainRows))) {
+    throw failedPrecondition(
+      'none of the features varies over the training rows: nothing to learn from',
+    );
+  }
   const width = features.reduce((sum, feature) => sum + widthOf(feature), 0);
   if (width > MAX_FEATURE_WIDTH) {
     throw failedPrecondition(
@@ -76,6 +81,13 @@ export function planFeatures(
     );
   }
   return { features, form, width };
+}
+
+/** Whether two rows differ, be it in that one lacks a value. */
+function varies(column: TableColumn, rows: Int32Array): boolean {
+  const values = column.kind === 'texts' ? column.codes : column.values;
+  const first = values[rows[0] ?? 0];
+  return rows.some((row) => !Object.is(values[row], first));
 }
 
 /** How many encoded numbers a feature takes. */

@@ -1,6 +1,6 @@
 // The rows that a job trains on, gathered column by column in the memory of the training process:
 // numbers as FP32, which is what the served model will get too, and texts as codes of a dictionary.
-import { Code, invalidArgument, StatusError } from '../../common/status.ts';
+import { Code, failedPrecondition, invalidArgument, StatusError } from '../../common/status.ts';
 import type { Column } from '../../stores/datasets/datasets.ts';
 import type { PackedBatch, PackedColumn } from './packed.ts';
 
@@ -8,6 +8,8 @@ import type { PackedBatch, PackedColumn } from './packed.ts';
 export const MAX_TABLE_VALUES = 256 * 1024 * 1024;
 /** Different texts in a column. More: FAILED_PRECONDITION, for one-hot columns or classes. */
 export const MAX_CATEGORIES = 1_000;
+/** Of a column's different texts together: they go into the model. More: FAILED_PRECONDITION. */
+export const MAX_CATEGORY_CHARACTERS = 4 * 1024 * 1024;
 
 export interface NumberColumn {
   readonly kind: 'numbers';
@@ -80,6 +82,7 @@ class ColumnBuilder {
   readonly column: Column;
   readonly #isTarget: boolean;
   readonly #codes = new Map<string, number>();
+  #codeCharacters = 0;
   #chunks: (Float32Array | Float64Array | Int32Array)[] = [];
 
   constructor(column: Column, isTarget: boolean) {
@@ -114,15 +117,21 @@ class ColumnBuilder {
     if (text === '') return -1;
     const known = this.#codes.get(text);
     if (known !== undefined) return known;
+    this.#codeCharacters += text.length;
     if (this.#codes.size >= MAX_CATEGORIES) {
-      throw new StatusError(
-        Code.FAILED_PRECONDITION,
-        `column '${this.column.name}' has more than ${MAX_CATEGORIES} different texts: ` +
-          (this.#isTarget ? 'too many classes' : 'leave it out of the features'),
-      );
+      throw this.#tooMuch(`more than ${MAX_CATEGORIES} different texts`, 'too many classes');
+    }
+    if (this.#codeCharacters > MAX_CATEGORY_CHARACTERS) {
+      const what = `different texts of more than ${MAX_CATEGORY_CHARACTERS} characters together`;
+      throw this.#tooMuch(what, 'give the classes short names');
     }
     this.#codes.set(text, this.#codes.size);
     return this.#codes.size - 1;
+  }
+
+  #tooMuch(what: string, ofTarget: string): StatusError {
+    const advice = this.#isTarget ? ofTarget : 'leave it out of the features';
+    return failedPrecondition(`column '${this.column.name}' has ${what}: ${advice}`);
   }
 
   finish(rowCount: number): TableColumn {

@@ -24,6 +24,8 @@ export interface BackendOptions {
 
 /** @throws FAILED_PRECONDITION when the one that was asked for doesn't work here. */
 export async function startBackend(options: BackendOptions = {}): Promise<BackendName> {
+  // Else a welcome and warnings go to stderr, where only errors are looked for.
+  tf.enableProdMode();
   const wanted = options.only === undefined ? BACKENDS : [options.only];
   const reasons: string[] = [];
   for (const name of wanted) {

@@ -9,6 +9,11 @@ import { TfNetwork } from './layers.ts';
 
 /** Rows of a forward pass that needs no gradients. */
 const EVALUATION_ROWS = 256;
+/**
+ * Mean loss over the training rows after the last epoch, at most: nats, or deviations squared. A
+ * network that is wrong by more has not learned, it has diverged: FAILED_PRECONDITION.
+ */
+export const MAX_FINAL_LOSS = 1e6;
 
 /** Encoded rows with what is to be learned of each. */
 export interface Samples {
@@ -39,7 +44,10 @@ export interface FitEvents {
   pause(): Promise<void>;
 }
 
-/** The network is the caller's to dispose. @throws FAILED_PRECONDITION when the loss diverges. */
+/**
+ * The network is the caller's to dispose.
+ * @throws FAILED_PRECONDITION when the loss diverges, or is not finite on the held-out rows.
+ */
 export async function fitNetwork(
   network: Network,
   train: Samples,
@@ -57,9 +65,10 @@ export async function fitNetwork(
       const own = await runEpoch({ trained, optimizer, options, events, order, random }, train);
       const held = await evaluate(trained, heldOut, options, events);
       metrics = { ...own, ...prefixed('val_', held) };
-      if (!Number.isFinite(own.loss)) throw diverged(epoch, options);
+      if (!Number.isFinite(own.loss)) throw diverged(own.loss, `in epoch ${epoch}`, options);
       events.onEpoch(epoch, metrics);
     }
+    await checkEnd({ trained, train, heldOutLoss: metrics.val_loss ?? 0 }, options, events);
     return { trained, metrics };
   } catch (error) {
     trained.dispose();
@@ -67,6 +76,28 @@ export async function fitNetwork(
   } finally {
     optimizer.dispose();
   }
+}
+
+interface End {
+  readonly trained: TfNetwork;
+  readonly train: Samples;
+  readonly heldOutLoss: number;
+}
+
+/** A loss of before the last steps, or on rows far outside of the others, proves nothing alone. */
+async function checkEnd(
+  { trained, train, heldOutLoss }: End,
+  options: FitOptions,
+  events: FitEvents,
+): Promise<void> {
+  if (heldOutLoss <= MAX_FINAL_LOSS) return;
+  const { loss } = await evaluate(trained, train, options, events);
+  if (!(loss <= MAX_FINAL_LOSS)) throw diverged(loss, 'after the last epoch', options);
+  if (Number.isFinite(heldOutLoss)) return;
+  throw failedPrecondition(
+    `the loss on the held-out rows is ${heldOutLoss}: their features lie too far outside of ` +
+      'those of the training rows; leave such rows out, or take another seed',
+  );
 }
 
 interface Run {
@@ -78,7 +109,7 @@ interface Run {
   readonly random: Random;
 }
 
-async function runEpoch(run: Run, train: Samples): Promise<Metrics> {
+async function runEpoch(run: Run, train: Samples): Promise<{ readonly loss: number } & Metrics> {
   const { trained, optimizer, options, events } = run;
   const order = shuffle(run.order, run.random);
   const sums = new Sums(options);
@@ -127,7 +158,7 @@ async function evaluate(
   samples: Samples,
   options: FitOptions,
   events: FitEvents,
-): Promise<Metrics> {
+): Promise<{ readonly loss: number } & Metrics> {
   const sums = new Sums(options);
   for (let start = 0; start < samples.rowCount; start += EVALUATION_ROWS) {
     const batch = sliceRows(samples, start, trained.network.inputs);
@@ -237,9 +268,10 @@ function prefixed(prefix: string, metrics: Metrics): Metrics {
   return Object.fromEntries(Object.entries(metrics).map(([key, value]) => [prefix + key, value]));
 }
 
-function diverged(epoch: number, options: FitOptions): StatusError {
+function diverged(loss: number, when: string, { learningRate }: FitOptions): StatusError {
+  const became = Number.isFinite(loss) ? `is ${loss.toPrecision(3)}` : `became ${loss}`;
   return failedPrecondition(
-    `training diverged: the loss is not finite in epoch ${epoch}; use a learningRate below ` +
-      `${options.learningRate}`,
+    `training diverged: the loss ${became} ${when}: lower the learning rate, which is ` +
+      `${learningRate}`,
   );
 }

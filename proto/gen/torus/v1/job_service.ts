@@ -615,7 +615,7 @@ export const JobServiceService = {
   },
   /**
    * A queued job is CANCELLED at once, a running one when its owner has seen it; asking again is
-   * fine. A job that has ended: FAILED_PRECONDITION.
+   * fine. A job that has SUCCEEDED or FAILED: FAILED_PRECONDITION.
    */
   cancelJob: {
     path: "/torus.v1.JobService/CancelJob" as const,
@@ -646,7 +646,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   listJobs: handleUnaryCall<ListJobsRequest, ListJobsResponse>;
   /**
    * A queued job is CANCELLED at once, a running one when its owner has seen it; asking again is
-   * fine. A job that has ended: FAILED_PRECONDITION.
+   * fine. A job that has SUCCEEDED or FAILED: FAILED_PRECONDITION.
    */
   cancelJob: handleUnaryCall<CancelJobRequest, Job>;
   /** The job as it is now, then whenever it changes; the stream ends after its final state. */
@@ -700,7 +700,7 @@ export interface JobServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * A queued job is CANCELLED at once, a running one when its owner has seen it; asking again is
-   * fine. A job that has ended: FAILED_PRECONDITION.
+   * fine. A job that has SUCCEEDED or FAILED: FAILED_PRECONDITION.
    */
   cancelJob(request: CancelJobRequest, callback: (error: ServiceError | null, response: Job) => void): ClientUnaryCall;
   cancelJob(
