@@ -15,6 +15,7 @@ import { writePing, writeSettings, writeWindowUpdate } from '../frames/control-f
 import { FrameReader, type FrameSink } from '../frames/frame-reader.ts';
 import type { ShapeError } from '../frames/frame-shape.ts';
 import { INITIAL_TABLE_BYTES } from '../hpack/dynamic-table.ts';
+import type { HeaderField } from '../hpack/header-field.ts';
 import { Budget } from './budgets.ts';
 import { type ConnectionOptions, ConnectionState } from './connection-state.ts';
 import { deadlineMs, onTime } from './deadlines.ts';
@@ -29,7 +30,14 @@ import {
 } from './receive-control.ts';
 import { consume, receiveData } from './receive-data.ts';
 import { OpenBlock, receiveHeaders } from './receive-headers.ts';
-import { pump, sendData, sendTrailers, writeHeaders } from './send-queue.ts';
+import {
+  pump,
+  sendData,
+  sendPrefixed,
+  sendTrailers,
+  writeHeaders,
+  writeRepeatedHeaders,
+} from './send-queue.ts';
 import { type HeadersToSend, Progress, type Stream } from './stream.ts';
 
 /** Frames of data sent give the peer this many window updates each. */
@@ -103,8 +111,31 @@ export class Connection implements FrameSink {
       state.isOpenerWaiting = true;
       return undefined;
     }
+    writeHeaders(state, state.nextLocalStreamId, headers, isEnd);
+    return this.#opened(isEnd, isHead);
+  }
+
+  /**
+   * Client: as open(), for requests much like each other: `constant` never changes and is the same
+   * object each time, so that it is encoded once; `varying` comes behind it.
+   */
+  openRepeated(
+    constant: readonly HeaderField[],
+    varying: readonly HeaderField[],
+    isEnd: boolean,
+  ): Stream | undefined {
+    const state = this.#state;
+    if (!state.canOpen) {
+      state.isOpenerWaiting = true;
+      return undefined;
+    }
+    writeRepeatedHeaders(state, state.nextLocalStreamId, constant, varying, isEnd);
+    return this.#opened(isEnd, false);
+  }
+
+  #opened(isEnd: boolean, isHead: boolean): Stream {
+    const state = this.#state;
     const id = state.nextLocalStreamId;
-    writeHeaders(state, id, headers, isEnd);
     state.nextLocalStreamId = id >= MAX_STREAM_ID - 1 ? MAX_STREAM_ID : id + 2;
     if (state.nextLocalStreamId === MAX_STREAM_ID) state.isExhausted = true;
     const stream = state.add(id);
@@ -133,6 +164,15 @@ export class Connection implements FrameSink {
     if (stream.isClosed) return false;
     if (stream.sending !== Progress.OPEN) throw new Error('data goes between headers and the end');
     return sendData(this.#state, stream, bytes, isEnd);
+  }
+
+  /**
+   * sendData() of a few bytes, which are copied, and what follows them; in one frame if that fits.
+   */
+  sendPrefixed(stream: Stream, prefix: Uint8Array, bytes: Uint8Array, isEnd: boolean): boolean {
+    if (stream.isClosed) return false;
+    if (stream.sending !== Progress.OPEN) throw new Error('data goes between headers and the end');
+    return sendPrefixed(this.#state, stream, prefix, bytes, isEnd);
   }
 
   /** Ends the stream, behind its data. A character above 255 throws, or resets it if they wait. */
@@ -193,6 +233,22 @@ export class Connection implements FrameSink {
   /** Whether open() would give a stream. */
   get canOpen(): boolean {
     return this.#state.canOpen;
+  }
+
+  /** onOpenable() comes after the peer's next settings, or end of a stream, that leave room. */
+  awaitOpenable(): void {
+    this.#state.isOpenerWaiting = true;
+  }
+
+  /** Never again a new stream: failed, told to go, draining, or out of stream ids. */
+  get isEnding(): boolean {
+    const state = this.#state;
+    return state.isFailed || state.isGoawayReceived || state.isDraining || state.isExhausted;
+  }
+
+  /** Those that are open, the oldest first. */
+  get streams(): IterableIterator<Stream> {
+    return this.#state.streams.values();
   }
 
   get openStreams(): number {

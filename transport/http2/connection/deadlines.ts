@@ -19,7 +19,7 @@ export function deadlineMs(
     handshakeAtMs(state),
     partialAtMs(state, partialSinceMs, block),
     idleAtMs(state),
-    state.keepalive.atMs,
+    keepaliveAtMs(state),
     stallCheckAtMs(state),
   );
 }
@@ -37,7 +37,7 @@ export function onTime(state: ConnectionState, partialSinceMs: number, block: Op
     state.handler.onLimit('idle_time');
     state.drain.begin(state);
   } else if (nowMs >= stallCheckAtMs(state)) resetStalled(state);
-  state.keepalive.onTime(state);
+  if (nowMs >= keepaliveAtMs(state)) state.keepalive.onTime(state);
 }
 
 function handshakeAtMs(state: ConnectionState): number {
@@ -48,6 +48,11 @@ function handshakeAtMs(state: ConnectionState): number {
 function partialAtMs(state: ConnectionState, partialSinceMs: number, block: OpenBlock): number {
   const blockSinceMs = block.streamId === 0 ? NEVER_MS : block.sinceMs;
   return Math.min(partialSinceMs, blockSinceMs) + state.limits.partialFrameMs;
+}
+
+function keepaliveAtMs(state: ConnectionState): number {
+  if (state.streams.size === 0 && !state.limits.isKeptAliveIdle) return NEVER_MS;
+  return state.keepalive.atMs;
 }
 
 function idleAtMs(state: ConnectionState): number {

@@ -37,6 +37,8 @@ export interface ConnectionLimits {
   readonly keepaliveMs: number;
   /** From that ping to any sign of life; then the connection has failed. */
   readonly keepaliveTimeoutMs: number;
+  /** Also asks while no stream is open. */
+  readonly isKeptAliveIdle: boolean;
   /** Data waits for the peer's window and none moves; then the stream is reset. */
   readonly stalledMs: number;
 }
@@ -58,6 +60,7 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
   idleMs: 1_800_000,
   keepaliveMs: 120_000,
   keepaliveTimeoutMs: 20_000,
+  isKeptAliveIdle: true,
   stalledMs: 60_000,
 };
 

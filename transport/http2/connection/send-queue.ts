@@ -3,6 +3,7 @@
 import { ErrorCode, Flag, FrameType } from '../frames/constants.ts';
 import { writeHeaderBlock } from '../frames/control-frames.ts';
 import { mostBlockBytes } from '../hpack/encoder.ts';
+import type { HeaderField } from '../hpack/header-field.ts';
 import { MAX_INTEGER_BYTES } from '../hpack/integer.ts';
 import type { ConnectionState } from './connection-state.ts';
 import { type HeadersToSend, NO_QUEUE, Progress, type Stream } from './stream.ts';
@@ -35,6 +36,27 @@ export function writeHeaders(
   const block = Buffer.allocUnsafe(most);
   const end = encode(state, headers, block, 0);
   writeHeaderBlock(output, streamId, block.subarray(0, end), isEnd, state.peerMaxFrameBytes);
+}
+
+/** As writeHeaders() of both lists in a row; `constant` never changes, and is the same object. */
+export function writeRepeatedHeaders(
+  state: ConnectionState,
+  streamId: number,
+  constant: readonly HeaderField[],
+  varying: readonly HeaderField[],
+  isEnd: boolean,
+): void {
+  const { output, encoder } = state;
+  const most = mostBlockBytes(constant) + mostBlockBytes(varying);
+  if (most > state.peerMaxFrameBytes) {
+    writeHeaders(state, streamId, [...constant, ...varying], isEnd);
+    return;
+  }
+  const at = output.beginFrame(most);
+  const end = encoder.encodeConstant(constant, output.block, at);
+  const flags = isEnd ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
+  const last = encoder.encode(varying, output.block, end);
+  output.endFrame(last, FrameType.HEADERS, flags, streamId);
 }
 
 function encode(
@@ -71,6 +93,37 @@ export function sendData(
   // Who was told to wait is told when to go on, even if it sent more meanwhile.
   if (stream.queuedBytes > STREAM_QUEUE_BYTES) stream.isOwnerWaiting = true;
   return !stream.isOwnerWaiting;
+}
+
+/**
+ * As sendData() of `prefix` and `bytes` in a row, in one frame where they fit. The prefix, a few
+ * bytes, is copied: its memory may be used again at once.
+ */
+export function sendPrefixed(
+  state: ConnectionState,
+  stream: Stream,
+  prefix: Uint8Array,
+  bytes: Uint8Array,
+  isEnd: boolean,
+): boolean {
+  const prefixBytes = prefix.length;
+  if (!canSendNow(state, stream, prefixBytes + bytes.length)) {
+    sendData(state, stream, prefix.slice(), false);
+    return sendData(state, stream, bytes, isEnd);
+  }
+  const { output } = state;
+  const to = Math.min(bytes.length, state.peerMaxFrameBytes - prefixBytes);
+  const isWhole = to === bytes.length;
+  const flags = isEnd && isWhole ? Flag.END_STREAM : 0;
+  output.frameHeader(prefixBytes + to, FrameType.DATA, flags, stream.id);
+  output.copy(prefix, 0, prefixBytes);
+  output.payload(bytes, 0, to);
+  state.dataFramesSent += 1;
+  stream.sendWindowBytes -= prefixBytes + to;
+  state.sendWindowBytes -= prefixBytes + to;
+  if (!isWhole) writeNow(state, stream, bytes.subarray(to), isEnd);
+  else if (isEnd) endSending(state, stream);
+  return true;
 }
 
 /** Nobody waits in front, and all of it fits. */

@@ -20,6 +20,8 @@ export class ConnectionSocket {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isWoken = false;
   #isEnding = false;
+  /** Within the connection's calls: what they send is flushed behind them. */
+  #isBusy = false;
 
   /** Takes the socket over: bytes that it has read before must have been unshifted. */
   constructor(socket: Duplex, connection: Connection, nowMs: NowMs) {
@@ -37,7 +39,7 @@ export class ConnectionSocket {
 
   /** Something was sent outside of the handler's calls: it leaves with the rest of the tick. */
   wake(): void {
-    if (this.#isWoken) return;
+    if (this.#isWoken || this.#isBusy) return;
     this.#isWoken = true;
     setImmediate(() => {
       this.#isWoken = false;
@@ -73,7 +75,12 @@ export class ConnectionSocket {
   }
 
   #onData(chunk: Buffer): void {
-    this.#connection.receive(chunk, this.#nowMs());
+    this.#isBusy = true;
+    try {
+      this.#connection.receive(chunk, this.#nowMs());
+    } finally {
+      this.#isBusy = false;
+    }
     this.flush();
   }
 

@@ -1,0 +1,195 @@
+// One request and its one answer. Almost always the answer is a head, one frame with the message,
+// and trailers: that way nothing is made for it but a view of the message.
+import { Code, StatusError, statusOf } from '../../common/status.ts';
+import type { UnaryCall } from '../backend.ts';
+import { checkMayBeCompressed } from '../grpc/encoding.ts';
+import { inflateLater, inflateNow } from '../grpc/gzip.ts';
+import { PREFIX_BYTES, writePrefix } from '../grpc/message-prefix.ts';
+import { MessageReader } from '../grpc/message-reader.ts';
+import type { Outcome } from '../grpc/status-fields.ts';
+import type { Stream } from '../http2/connection/stream.ts';
+import { ErrorCode } from '../http2/frames/constants.ts';
+import { readUint32 } from '../http2/frames/frame-shape.ts';
+import { HeaderList } from '../http2/hpack/header-list.ts';
+import type { Link } from './link.ts';
+import { type Carrier, expired, lossOf, Outgoing } from './outgoing.ts';
+import { outcomeOf, type ResponseHead, responseHead } from './response-head.ts';
+
+/** Copied into the frame at once, so that one is enough. */
+const PREFIX = new Uint8Array(PREFIX_BYTES);
+const NO_BYTES = new Uint8Array(0);
+/** Of an answer whose content ended the stream. */
+const NO_TRAILERS = new HeaderList([], 0, undefined);
+
+export class OutgoingUnary extends Outgoing {
+  readonly #call: UnaryCall;
+  #stream: Stream | undefined;
+  #head: ResponseHead | undefined;
+  #message: Uint8Array | undefined;
+  #isCompressed = false;
+  /** For answers that don't come in one frame. */
+  #reader: MessageReader | undefined;
+  #isDone = false;
+
+  constructor(carrier: Carrier, call: UnaryCall) {
+    super(carrier, call.deadlineMs, call.request.length);
+    this.#call = call;
+    call.onCancel = () => this.#cancel();
+  }
+
+  start(link: Link, nowMs: number): boolean {
+    const { path, metadata, request } = this.#call;
+    const { connection, headers } = link;
+    const varying = headers.varying(this.deadlineMs - nowMs, metadata);
+    const stream = connection.openRepeated(headers.constant(path), varying, false);
+    if (stream === undefined) return false;
+    this.link = link;
+    this.#stream = stream;
+    stream.context = this;
+    writePrefix(PREFIX, 0, request.length);
+    connection.sendPrefixed(stream, PREFIX, request, true);
+    return true;
+  }
+
+  onHead(list: HeaderList, isEnd: boolean): void {
+    const head = responseHead(list);
+    this.#head = head;
+    if (isEnd && head.hasStatus) {
+      this.#end(outcomeOf(list, head.httpStatus));
+      return;
+    }
+    const error = head.error();
+    if (error !== undefined) this.#fail(error);
+    else if (isEnd) this.#end(outcomeOf(list, head.httpStatus));
+  }
+
+  onData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
+    if (this.#isDone) return;
+    if (this.#stream !== undefined) this.link?.connection.consume(this.#stream, end - start);
+    if (this.#isWhole(bytes, start, end)) {
+      this.#message = bytes.subarray(start + PREFIX_BYTES, end);
+    } else {
+      try {
+        this.#read(bytes, start, end);
+      } catch (thrown) {
+        this.#fail(statusOf(thrown));
+        return;
+      }
+    }
+    if (isEnd) this.#end(outcomeOf(NO_TRAILERS, this.#head?.httpStatus ?? 0));
+  }
+
+  onTrailers(list: HeaderList): void {
+    if (!this.#isDone) this.#end(outcomeOf(list, this.#head?.httpStatus ?? 0));
+  }
+
+  onLost(code: number, isUnprocessed: boolean, why: string, isConnection: boolean): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    const hasAnswer = this.#head !== undefined;
+    this.#call.fail(lossOf(this.address, code, isUnprocessed, why, isConnection, hasAnswer));
+  }
+
+  onWritable(): void {}
+
+  refuse(error: StatusError): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#call.fail(error);
+  }
+
+  expire(): void {
+    this.#fail(expired(this.#call.path, this.address));
+  }
+
+  #cancel(): void {
+    this.#fail(new StatusError(Code.CANCELLED, 'caller cancelled'));
+  }
+
+  /** Ends the call from this side. */
+  #fail(error: StatusError): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    if (this.#stream === undefined) this.carrier.forget(this);
+    else this.link?.reset(this.#stream, ErrorCode.CANCEL);
+    this.#call.fail(error);
+  }
+
+  /** The frame is one message, not compressed, and nothing else. */
+  #isWhole(bytes: Uint8Array, start: number, end: number): boolean {
+    const length = end - start - PREFIX_BYTES;
+    return (
+      length >= 0 &&
+      this.#message === undefined &&
+      this.#reader === undefined &&
+      bytes[start] === 0 &&
+      length === readUint32(bytes, start + 1) &&
+      length <= this.carrier.maxMessageBytes
+    );
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number): void {
+    this.#reader ??= new MessageReader(this.carrier.maxMessageBytes);
+    this.#reader.push(bytes, start, end);
+    for (;;) {
+      const message = this.#reader.next();
+      if (message === undefined) return;
+      if (this.#message !== undefined) {
+        throw new StatusError(Code.INTERNAL, `${this.#call.path} answered more than once`);
+      }
+      this.#message = message;
+      this.#isCompressed = this.#reader.isCompressed;
+      if (this.#isCompressed) checkMayBeCompressed(this.#head?.encoding ?? 'identity');
+    }
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#isDone) return;
+    const { error } = outcome;
+    try {
+      if (error === undefined) {
+        this.#reader?.end();
+        if (this.#isCompressed) {
+          this.#inflate(outcome);
+          return;
+        }
+      }
+    } catch (thrown) {
+      this.#finish();
+      this.#call.fail(statusOf(thrown));
+      return;
+    }
+    this.#finish();
+    if (error !== undefined) this.#call.fail(error, outcome.trailers);
+    else if (this.#message === undefined) {
+      const text = `${this.#call.path} answered OK without a message`;
+      this.#call.fail(new StatusError(Code.INTERNAL, text));
+    } else this.#call.succeed(this.#message, outcome.trailers);
+  }
+
+  #inflate(outcome: Outcome): void {
+    const { maxMessageBytes } = this.carrier;
+    const message = this.#message ?? NO_BYTES;
+    const inflated = inflateNow(message, maxMessageBytes);
+    this.#isCompressed = false;
+    if (inflated !== undefined) {
+      this.#message = inflated;
+      this.#end(outcome);
+      return;
+    }
+    inflateLater(message, maxMessageBytes, (result) => {
+      if (this.#isDone) return;
+      if (result instanceof StatusError) this.#fail(result);
+      else {
+        this.#message = result;
+        this.#end(outcome);
+      }
+    });
+  }
+
+  /** A server that answers before it has the whole request needs no more of it. */
+  #finish(): void {
+    this.#isDone = true;
+    if (this.#stream !== undefined) this.link?.resetUnsent(this.#stream);
+  }
+}
