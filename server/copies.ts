@@ -115,8 +115,12 @@ export class Copies {
     const startMs = this.#nowMs();
     let files: VersionFiles | undefined;
     let isQuarantined = false;
+    let freed: Promise<void> | undefined;
+    const onBusy = (whenFree: Promise<void>): void => {
+      freed = whenFree;
+    };
     const loadModel: LoadModel = (options) =>
-      load.loadModel(options).catch((thrown: unknown) => {
+      load.loadModel({ ...options, onBusy }).catch((thrown: unknown) => {
         isQuarantined = statusOf(thrown).code === Code.FAILED_PRECONDITION;
         throw thrown;
       });
@@ -131,11 +135,18 @@ export class Copies {
     } catch (thrown) {
       files?.release();
       const error = statusOf(thrown);
-      const outlook = isQuarantined ? 'quarantined' : outlookOf(error);
+      const outlook = isQuarantined ? 'quarantined' : freed ? 'busy' : outlookOf(error);
       const failure = { reason: error.message, outlook };
       log.warn({ model: copy.model, version: copy.version, ...failure }, 'model load failed');
       this.#perform(this.#versions.loadFailed(copy, failure, this.#nowMs()));
+      void freed?.then(() => this.#freed(copy));
     }
+  }
+
+  #freed(copy: Copy): void {
+    const { model, version } = copy;
+    this.#options.log.info({ model, version }, 'the thread of a load that was given up is free');
+    this.#perform(this.#versions.freed(copy, this.#nowMs()));
   }
 
   async #unload(copy: Copy): Promise<void> {

@@ -8,7 +8,6 @@ import { batchingOf } from '../model/config/batching.ts';
 import { completeConfig, DEFAULT_MODEL_FILENAME } from '../model/config/derive.ts';
 import { parseConfig } from '../model/config/pbtxt.ts';
 import { isInnerPath } from '../model/manifest.ts';
-import { readOnnx } from '../model/onnx/reader.ts';
 import {
   type ConfiguredTensor,
   configuredSignature,
@@ -21,6 +20,7 @@ import type { Quarantine } from './engines/marker.ts';
 import type { ServedSignature, ServedTensor } from './infer/signature.ts';
 import type { LoadModel, ModelFailure } from './loaded-model.ts';
 import type { ServedVersion } from './model-table.ts';
+import { readOnnxFile } from './onnx-file.ts';
 import type { StatisticsBook } from './statistics.ts';
 
 /** Labels of one output; more, or a larger file, fail the load. */
@@ -84,10 +84,7 @@ async function inspect(
   { folder, outputRanks }: VersionFiles,
   modelPath: string,
 ): Promise<ModelSignature> {
-  const bytes = await readFile(modelPath).catch((cause: unknown) => {
-    throw diskError(cause, 'read the model', modelPath);
-  });
-  const summary = readOnnx(bytes);
+  const summary = await readOnnxFile(modelPath);
   for (const { path } of summary.externalFiles) await insidePath(folder, path);
   return signatureOfOnnx(summary, outputRanks);
 }

@@ -254,35 +254,6 @@ test('a model that refuses zeros is told of, and serves', async (t) => {
   await model.stop();
 });
 
-test('a load past its limit is given up; others go on, and what it made is stopped', async (t) => {
-  const clock = new VirtualClock();
-  let goOn = () => {};
-  const waiting = new Promise<void>((resolve) => {
-    goOn = resolve;
-  });
-  const { instances, start } = watched();
-  let starts = 0;
-  const loadModel = createLoadModel(async (options) => {
-    if (starts++ === 0) await waiting;
-    return start(options);
-  });
-  const modelPath = join(folder, 'slow-to-load.onnx');
-  writeFileSync(modelPath, addModel(1));
-  const options = { model: 'm', version: 1, modelPath, maxLoadMs: 50, clock };
-  const slow = loadModel(options);
-  const next = loadModel({ ...options, version: 2 });
-  while (starts === 0) await turn();
-  clock.advance(50);
-  const error = await t.throwsAsync(slow, { instanceOf: StatusError });
-  t.is(error.code, Code.DEADLINE_EXCEEDED);
-  const model = await next;
-  t.is(model.version, 2);
-  goOn();
-  while (instances.length < 2) await turn();
-  t.is(await instances[1]?.ended, undefined);
-  await model.stop();
-});
-
 /** Keeps hold of the instances, to see them end. */
 function watched(workerUrl?: URL) {
   const instances: EngineInstance[] = [];

@@ -9,7 +9,10 @@ import type { Quarantine } from './engines/marker.ts';
  * A run that takes longer marks the model FAILED: a thread can't be taken back from native code.
  */
 export const DEFAULT_MAX_RUN_MS = 60_000;
-/** A load that takes longer is given up with DEADLINE_EXCEEDED; its thread ends when it is done. */
+/**
+ * A load that takes longer is given up with DEADLINE_EXCEEDED. Its thread can't be taken back from
+ * native code: the version is not loaded again before that is done.
+ */
 export const DEFAULT_MAX_LOAD_MS = 300_000;
 /** Requests that wait for an instance; one more is refused with UNAVAILABLE. */
 export const DEFAULT_MAX_QUEUE_SIZE = 1024;
@@ -126,7 +129,7 @@ export interface LoadModelOptions {
   /** Default 1. Each has its own thread and its own copy of the weights. */
   readonly instanceCount?: number;
   readonly maxRunMs?: number | undefined;
-  readonly maxLoadMs?: number;
+  readonly maxLoadMs?: number | undefined;
   /** Default 1: more help big models on idle machines only. */
   readonly intraOpThreads?: number | undefined;
   /**
@@ -135,6 +138,11 @@ export interface LoadModelOptions {
   readonly quarantine?: Quarantine;
   readonly clock?: Clock;
   readonly observer?: ModelObserver;
+  /**
+   * The load fails because a thread is still busy with this version, with this load or an earlier
+   * one; `freed` resolves when it is no more.
+   */
+  readonly onBusy?: (freed: Promise<void>) => void;
   /** Once at most. The model has answered everything UNAVAILABLE by then. */
   readonly onFailed?: (failure: ModelFailure) => void;
 }
@@ -143,6 +151,6 @@ export interface LoadModelOptions {
  * Loads and warms up; resolves READY; server/engines/load-model.ts does it.
  * @throws INVALID_ARGUMENT for a file that ONNX Runtime can't serve, with its reason, and for
  * options that can't be; FAILED_PRECONDITION when the version is in quarantine; UNAVAILABLE when
- * the thread died; DEADLINE_EXCEEDED past maxLoadMs.
+ * the thread died, or one is still busy with an earlier load; DEADLINE_EXCEEDED past maxLoadMs.
  */
 export type LoadModel = (options: LoadModelOptions) => Promise<LoadedModel>;

@@ -125,6 +125,22 @@ test('a load is tried again with growing pauses, then no more until asked', (t) 
   t.deepEqual(told(versions.retry(one, nowMs)), ['load digits/1']);
 });
 
+test('a load that was given up is tried again when its thread is free, not before', (t) => {
+  const versions = new Versions({ ...PROMPT, loadAttempts: 2 });
+  const late = { reason: 'hangs', outlook: 'busy' } as const;
+  versions.want([one], 0);
+  t.deepEqual(versions.loadFailed(one, late, 1), []);
+  t.deepEqual(states(versions), ['digits/1 FAILED']);
+  t.is(versions.nextMs(), undefined);
+  t.deepEqual(versions.tick(1e9), []);
+  t.deepEqual(told(versions.freed(one, 2e9)), ['load digits/1']);
+  versions.loadFailed(one, late, 3e9);
+  t.deepEqual(versions.freed(one, 4e9), [], 'no more attempts are left');
+  t.deepEqual(told(versions.retry(one, 5e9)), ['load digits/1']);
+  versions.loadFailed(one, RETRY, 6e9);
+  t.deepEqual(versions.freed(one, 6e9), [], 'the pause after another failure is kept');
+});
+
 test('a quarantined version is not tried again', (t) => {
   const versions = new Versions(PROMPT);
   versions.want([one], 0);

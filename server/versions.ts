@@ -50,8 +50,11 @@ export type Action =
 /** How a load, or a loaded copy, failed. */
 export interface CopyFailure {
   readonly reason: string;
-  /** 'retry': it may go better later. 'final': the same would happen. 'quarantined': it kills. */
-  readonly outlook: 'retry' | 'final' | 'quarantined';
+  /**
+   * 'retry': it may go better later. 'busy': later, but not before `freed`. 'final': the same would
+   * happen. 'quarantined': it kills.
+   */
+  readonly outlook: 'retry' | 'busy' | 'final' | 'quarantined';
 }
 
 export interface CopyStatus extends Copy {
@@ -71,6 +74,8 @@ interface Entry {
   reason: string;
   memoryBytes: number;
   attempts: number;
+  /** A thread is still busy with a load of it that was given up. */
+  isBusy: boolean;
   /** Moment of the next attempt, while queued or failed; Infinity: none. */
   retryAtMs: number;
   readySinceMs: number;
@@ -118,6 +123,7 @@ export class Versions {
         reason: '',
         memoryBytes: 0,
         attempts: 0,
+        isBusy: false,
         retryAtMs: nowMs,
         readySinceMs: 0,
         unwantedSinceMs: 0,
@@ -140,6 +146,16 @@ export class Versions {
   loadFailed(copy: Copy, failure: CopyFailure, nowMs: number): readonly Action[] {
     const entry = this.#entries.get(keyOf(copy));
     if (entry?.phase === 'loading') this.#fail(entry, failure, nowMs);
+    return this.tick(nowMs);
+  }
+
+  /** The thread that was still busy with a load of this copy is free. */
+  freed(copy: Copy, nowMs: number): readonly Action[] {
+    const entry = this.#entries.get(keyOf(copy));
+    if (entry?.phase === 'failed' && entry.isBusy) {
+      if (entry.attempts < this.#limits.loadAttempts) entry.retryAtMs = nowMs;
+      entry.isBusy = false;
+    }
     return this.tick(nowMs);
   }
 
@@ -239,6 +255,7 @@ export class Versions {
     entry.phase = outlook === 'quarantined' ? 'quarantined' : 'failed';
     entry.reason = reason;
     entry.memoryBytes = 0;
+    entry.isBusy = outlook === 'busy';
     entry.retryAtMs = again ? nowMs + pauseMs : Number.POSITIVE_INFINITY;
   }
 

@@ -26,6 +26,8 @@ export interface BatchingSettings {
   readonly intraOpThreads: number | undefined;
   /** Undefined: the server's default. */
   readonly maxRunMs: number | undefined;
+  /** Undefined: the server's default. */
+  readonly maxLoadMs: number | undefined;
 }
 
 /** More threads in one run: INVALID_ARGUMENT. */
@@ -42,6 +44,7 @@ export function batchingOf(config: ModelConfig): BatchingSettings {
       : undefined;
   const queue = dynamic?.defaultQueuePolicy;
   const maxQueueSize = queue?.maxQueueSize ?? 0;
+  const { maxRunMs, maxLoadMs } = policyOf(config);
   return {
     maxBatchSize: config.maxBatchSize,
     preferredBatchSizes: [...new Set(dynamic?.preferredBatchSize)].sort((a, b) => a - b),
@@ -56,7 +59,8 @@ export function batchingOf(config: ModelConfig): BatchingSettings {
     },
     instanceCount: config.instanceGroup.reduce((sum, group) => sum + group.count, 0),
     intraOpThreads: intraOpThreadsOf(config),
-    maxRunMs: policyOf(config).maxRunMs,
+    maxRunMs,
+    maxLoadMs,
   };
 }
 

@@ -122,6 +122,7 @@ test('what is stated stays, what is left out is filled in', (t) => {
     instanceCount: 3,
     intraOpThreads: 2,
     maxRunMs: 500,
+    maxLoadMs: undefined,
   });
 });
 

@@ -17,6 +17,7 @@ test('torus_ parameters are the policy, others are left alone', (t) => {
     torus_hedging: '0',
     torus_zone_spread: 'true',
     torus_max_run_ms: '1500',
+    torus_max_load_ms: '9000',
     FORCE_CPU_ONLY_INPUT_TENSORS: 'no',
   };
   t.deepEqual(policyOf(config(stated)), {
@@ -26,6 +27,7 @@ test('torus_ parameters are the policy, others are left alone', (t) => {
     allowsHedging: false,
     spreadsZones: true,
     maxRunMs: 1500,
+    maxLoadMs: 9000,
   });
   t.deepEqual(policyOf(config({ other: 'x' })), {});
 });

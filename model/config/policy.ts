@@ -4,7 +4,7 @@ import { invalidArgument } from '../../common/status.ts';
 import type { ModelConfig } from '../../proto/gen/inference/model_config.ts';
 
 export const MAX_COPIES = 1_000;
-const MAX_RUN_MS_CEILING = 24 * 3_600_000;
+const MAX_MS_CEILING = 24 * 3_600_000;
 
 /** What is stated; the rest is the catalog's default, or what the model had. */
 export interface StatedPolicy {
@@ -15,6 +15,8 @@ export interface StatedPolicy {
   readonly spreadsZones?: boolean;
   /** A run that takes longer marks the copy FAILED. */
   readonly maxRunMs?: number;
+  /** A load that takes longer fails. */
+  readonly maxLoadMs?: number;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -38,7 +40,10 @@ const READERS: Readonly<Record<string, Reader>> = {
     policy.spreadsZones = boolean(name, text);
   },
   torus_max_run_ms: (policy, name, text) => {
-    policy.maxRunMs = integer(name, text, 1, MAX_RUN_MS_CEILING);
+    policy.maxRunMs = integer(name, text, 1, MAX_MS_CEILING);
+  },
+  torus_max_load_ms: (policy, name, text) => {
+    policy.maxLoadMs = integer(name, text, 1, MAX_MS_CEILING);
   },
 };
 

@@ -36,25 +36,52 @@ export function onnxInstances(threads = new SpareThreads()): StartInstance {
  */
 export function createLoadModel(startInstance = onnxInstances()): LoadModel {
   let last: Promise<unknown> = Promise.resolve();
+  const busy: BusyThreads = new Map();
   return (options) => {
-    const loaded = last.then(() => load(options, startInstance));
+    const loaded = last.then(() => load(options, startInstance, busy));
     last = loaded.catch(() => undefined);
     return loaded;
   };
 }
 
-async function load(options: LoadModelOptions, start: StartInstance): Promise<LoadedModel> {
+/** Loads that were given up while their thread goes on, by model and version: when it is free. */
+type BusyThreads = Map<string, Promise<void>>;
+
+async function load(
+  options: LoadModelOptions,
+  start: StartInstance,
+  busy: BusyThreads,
+): Promise<LoadedModel> {
   checkOptions(options);
   const { model, version, quarantine } = options;
+  const key = `${model}/${version}`;
+  const since = busy.get(key);
+  if (since !== undefined) {
+    options.onBusy?.(since);
+    throw new StatusError(
+      Code.UNAVAILABLE,
+      'an earlier load, which took longer than max_load_ms, still keeps a thread busy: the ' +
+        'version is loaded again when that is done, or by a new process',
+    );
+  }
   const reason = quarantine?.reasonFor(model, version);
   if (reason !== undefined) throw new StatusError(Code.FAILED_PRECONDITION, reason);
   const fileBytes = await sizeOf(options.modelPath);
   await quarantine?.arm(model, version);
+  const work = new Load(options, start);
   try {
-    const work = new Load(options, start);
     return await work.run(fileBytes);
   } finally {
-    await quarantine?.clear(model, version);
+    // The marker stays while the process may still end of this load.
+    if (work.freed === undefined) await quarantine?.clear(model, version);
+    else {
+      const freed = work.freed
+        .then(() => quarantine?.clear(model, version))
+        .catch(() => {})
+        .then(() => void busy.delete(key));
+      busy.set(key, freed);
+      options.onBusy?.(freed);
+    }
   }
 }
 
@@ -65,6 +92,8 @@ class Load {
   readonly #clock: Clock;
   readonly #instances: EngineInstance[] = [];
   #isGivenUp = false;
+  /** There once the load was given up: resolves when its threads are done. */
+  freed: Promise<void> | undefined;
 
   constructor(options: LoadModelOptions, start: StartInstance) {
     this.#options = options;
@@ -78,8 +107,7 @@ class Load {
     let cancelLimit = () => {};
     const limit = new Promise<never>((_, reject) => {
       cancelLimit = this.#clock.after(maxLoadMs, () => {
-        const text = `loading took longer than max_load_ms ${maxLoadMs}`;
-        reject(new StatusError(Code.DEADLINE_EXCEEDED, text));
+        reject(givenUp(maxLoadMs));
       });
     });
     const ready = this.#startAll();
@@ -87,8 +115,9 @@ class Load {
       await Promise.race([ready, limit]);
     } catch (thrown) {
       this.#isGivenUp = true;
-      void ready.catch(() => {}).then(() => this.#stopAll());
-      if (statusOf(thrown).code !== Code.DEADLINE_EXCEEDED) await this.#stopAll();
+      const freed = ready.catch(() => {}).then(() => this.#stopAll());
+      if (statusOf(thrown).code === Code.DEADLINE_EXCEEDED) this.freed = freed;
+      else await freed;
       throw thrown;
     } finally {
       cancelLimit();
@@ -146,6 +175,14 @@ class Load {
       },
     });
   }
+}
+
+function givenUp(maxLoadMs: number): StatusError {
+  return new StatusError(
+    Code.DEADLINE_EXCEEDED,
+    `loading took longer than max_load_ms ${maxLoadMs}: its thread can not be interrupted and is ` +
+      'still busy; the version is loaded again when that is done, or by a new process',
+  );
 }
 
 const LEAST: Readonly<Record<string, number>> = {
