@@ -1,133 +1,115 @@
-// npm run bench: our node against a bare @grpc/grpc-js echo in the same run, round by round in
-// turn, so that their ratio holds on a noisy machine. Prints the table and writes
-// docs/performance.md.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { systemClock } from '../common/clock.ts';
-import { type Round, ratios, spread, spreadText } from './comparison.ts';
-import { type Contender, startContender } from './contender.ts';
-import { runClosedLoop } from './generator.ts';
-import { openLoadClient } from './grpc-client.ts';
-import { tinyMlpRequest, writeTinyRepository } from './tiny-mlp.ts';
+// npm run bench: our servers beside their rivals in one run, workload by workload, each figure with
+// its target. Prints as it goes; a whole run also writes docs/performance.md.
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { Command, CommanderError } from 'commander';
+import { z } from 'zod';
+import { Code, invalidArgument, statusOf } from '../common/status.ts';
+import { type Played, pageOf, sectionOf } from './bench/page.ts';
+import { WORKLOADS } from './bench/workloads.ts';
+import { describeMachine } from './measure/machine.ts';
+import { type BenchPlan, FULL_PLAN, onStage, QUICK_PLAN } from './measure/stage.ts';
+import type { Workload } from './measure/workload.ts';
 
-const ROUNDS = 7;
-const ROUND_MS = 1_000;
-const WARM_UP_MS = 500;
-const MAX_CALLS = 1_000_000;
-const CONNECTIONS = 4;
-const CALLS_IN_FLIGHT = [1, 16, 64];
-const CALL_DEADLINE_MS = 10_000;
+const EXIT_USAGE = 64;
+const NAMES = WORKLOADS.map(({ name }) => name);
 
-interface Side {
-  readonly contender: Contender;
-  readonly path: string;
-  readonly rounds: Map<number, Round[]>;
+const schema = z.object({
+  only: z
+    .string()
+    .transform((names) => names.split(','))
+    .pipe(z.array(z.enum(NAMES)))
+    .optional(),
+  rounds: z.coerce.number().int().min(1).max(100).optional(),
+  seconds: z.coerce.number().min(0.05).max(60).optional(),
+  quick: z.boolean().default(false),
+  json: z.string().optional(),
+});
+
+const program = new Command('bench')
+  .description('Measure our servers beside their rivals, and judge each target.')
+  .option('--only <names>', `these workloads: ${NAMES.join(',')}`)
+  .option('--rounds <n>', 'rounds of each server (default 7)')
+  .option('--seconds <s>', 'of each round (default 1)')
+  .option('--quick', 'one short round of each: whether it works, not how fast it is')
+  .option('--json <file>', 'write the results there, for programs')
+  .showHelpAfterError()
+  .exitOverride();
+
+interface Settings {
+  readonly workloads: readonly Workload[];
+  readonly plan: BenchPlan;
+  /** Measured in full: the page is written. */
+  readonly isWhole: boolean;
+  readonly jsonFile: string | undefined;
 }
 
-async function measure(side: Side, inFlight: number, durationMs: number): Promise<Round> {
-  const { contender, path } = side;
-  const address = `127.0.0.1:${contender.port}`;
-  const client = openLoadClient({ address, connections: Math.min(CONNECTIONS, inFlight) });
-  const request = tinyMlpRequest();
-  const cpuBefore = await contender.cpuMs();
-  const report = await runClosedLoop({
-    send: (done) => client.call(path, request, CALL_DEADLINE_MS, done),
-    concurrency: inFlight,
-    durationMs,
-    maxCalls: MAX_CALLS,
-    clock: systemClock,
-  });
-  const cpuAfter = await contender.cpuMs();
-  client.close();
-  if (report.ok !== report.sent) {
-    throw new Error(`${contender.name}: ${JSON.stringify(report.failed)} of ${report.sent} calls`);
+function readSettings(flags: unknown): Settings {
+  const parsed = schema.safeParse(flags);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      ({ path, message }) => `--${path.join('.')}: ${message}`,
+    );
+    throw invalidArgument(problems.join('\n'));
   }
-  const cpuMs =
-    cpuBefore === undefined || cpuAfter === undefined ? undefined : cpuAfter - cpuBefore;
+  const { only, rounds, seconds, quick, json } = parsed.data;
+  const base = quick ? QUICK_PLAN : FULL_PLAN;
+  const { rounds: ownRounds, secondsPerRound: ownSeconds } = base;
   return {
-    okPerSecond: report.okPerSecond,
-    p50Us: report.latencyUs.p50,
-    p99Us: report.latencyUs.p99,
-    cpuUsPerCall: cpuMs === undefined ? undefined : (cpuMs * 1_000) / report.ok,
+    workloads: WORKLOADS.filter(({ name }) => only?.includes(name) ?? true),
+    plan: { ...base, rounds: rounds ?? ownRounds, secondsPerRound: seconds ?? ownSeconds },
+    isWhole: only === undefined && !quick && (rounds ?? ownRounds) >= ownRounds,
+    jsonFile: json,
   };
 }
 
-async function runRounds(sides: readonly Side[]): Promise<void> {
-  for (const inFlight of CALLS_IN_FLIGHT) {
-    for (const side of sides) await measure(side, inFlight, WARM_UP_MS);
-    for (let round = 0; round < ROUNDS; round += 1) {
-      for (const side of sides) {
-        const rounds = side.rounds.get(inFlight) ?? [];
-        rounds.push(await measure(side, inFlight, ROUND_MS));
-        side.rounds.set(inFlight, rounds);
-      }
-    }
+/** The bench's own work is to disturb the servers as little as may be. */
+function moveTo(core: number): void {
+  if (cpus().length < 2) throw invalidArgument('the bench needs 2 cores: one serves, one calls');
+  execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)]);
+}
+
+async function play(workload: Workload, plan: BenchPlan): Promise<Played> {
+  try {
+    return { workload, outcome: await onStage(plan, (stage) => workload.run(stage)) };
+  } catch (thrown) {
+    return { workload, outcome: { failure: statusOf(thrown).message } };
   }
 }
 
-function tableOf(ours: Side, theirs: Side): string[] {
-  const lines = [
-    '| calls in flight | node: calls/s | echo: calls/s | rate, node / echo | p50, node / echo | ' +
-      'p99, node / echo | CPU a call, node / echo |',
-    '|---|---|---|---|---|---|---|',
-  ];
-  for (const inFlight of CALLS_IN_FLIGHT) {
-    const [a, b] = [ours.rounds.get(inFlight) ?? [], theirs.rounds.get(inFlight) ?? []];
-    const rate = (rounds: readonly Round[]): string =>
-      String(Math.round(spread(rounds.map((round) => round.okPerSecond)).median));
-    const figures: ((round: Round) => number | undefined)[] = [
-      (round) => round.okPerSecond,
-      (round) => round.p50Us,
-      (round) => round.p99Us,
-      (round) => round.cpuUsPerCall,
-    ];
-    const cells = figures.map((figure) => spreadText(ratios(a, b, figure)));
-    lines.push(`| ${[inFlight, rate(a), rate(b), ...cells].join(' | ')} |`);
+async function run({ workloads, plan, isWhole, jsonFile }: Settings): Promise<void> {
+  moveTo(plan.clientCore);
+  const machine = await describeMachine();
+  console.log(machine.join('\n'));
+  const played: Played[] = [];
+  for (const workload of workloads) {
+    const startMs = performance.now();
+    const one = await play(workload, plan);
+    played.push(one);
+    const seconds = ((performance.now() - startMs) / 1_000).toFixed(0);
+    console.log(`\n${sectionOf(one).join('\n').trimEnd()}\n\n${workload.name}: ${seconds} s`);
+    if ('failure' in one.outcome) process.exitCode = 1;
   }
-  return lines;
-}
-
-function pageOf(table: readonly string[]): string {
-  const cpu = cpus();
-  const rounds = `${ROUNDS} rounds of ${ROUND_MS / 1_000} s each, in turn`;
-  return `# Performance
-
-Written by \`npm run bench\`. Ratios of two servers in one run hold from machine to machine;
-absolute figures do not.
-
-## One node against a bare echo
-
-Both are one process on @grpc/grpc-js. *echo* sends the request's bytes back. *node* decodes and
-checks a ModelInfer request of 16 floats, batches it dynamically, runs a real 16-32-4 perceptron
-in ONNX Runtime in a worker thread, and encodes the answer. So the ratio is what serving a small
-model costs beside the transport. ${rounds}; median (least-most) of the rounds' ratios.
-Client: @grpc/grpc-js on ${CONNECTIONS} connections (1 for one call in flight), in a process of
-its own on the same machine.
-
-${table.join('\n')}
-
-Machine: ${cpu.length} cores, ${cpu[0]?.model.trim() ?? 'unknown'}; Node ${process.versions.node}.
-`;
-}
-
-const folder = await mkdtemp(join(tmpdir(), 'torus-bench-'));
-const started: Contender[] = [];
-try {
-  await writeTinyRepository(folder);
-  const echo = await startContender('echo', 'rivals/grpcjs-echo.ts');
-  started.push(echo);
-  const node = await startContender('node', 'lone-node.ts', [folder]);
-  started.push(node);
-  const theirs: Side = { contender: echo, path: '/bench.Echo/Echo', rounds: new Map() };
-  const path = '/inference.GRPCInferenceService/ModelInfer';
-  const ours: Side = { contender: node, path, rounds: new Map() };
-  await runRounds([theirs, ours]);
-  const table = tableOf(ours, theirs);
-  for (const line of table) console.log(line);
-  await writeFile(new URL('../docs/performance.md', import.meta.url), pageOf(table));
+  const results = played.map(({ workload, outcome }) => ({ name: workload.name, ...outcome }));
+  if (jsonFile !== undefined) {
+    await writeFile(jsonFile, `${JSON.stringify({ machine, plan, results }, undefined, 2)}\n`);
+  }
+  if (!isWhole) return;
+  const page = new URL('../docs/performance.md', import.meta.url);
+  await writeFile(page, pageOf(plan, machine, played));
   console.log('written: docs/performance.md');
-} finally {
-  for (const contender of started) await contender.stop();
-  await rm(folder, { recursive: true, force: true });
+}
+
+try {
+  program.parse();
+  await run(readSettings(program.opts()));
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
+    process.exitCode = thrown.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else {
+    const error = statusOf(thrown);
+    console.error(`bench: ${error.message}`);
+    process.exitCode = error.code === Code.INVALID_ARGUMENT ? EXIT_USAGE : 1;
+  }
 }

@@ -1,25 +1,22 @@
 import test from 'ava';
-import { type Round, ratios, spread, spreadText } from './comparison.ts';
+import { ratios, spread, spreadText } from './comparison.ts';
 
-const round = (okPerSecond: number, cpuUsPerCall?: number): Round => ({
-  okPerSecond,
-  p50Us: 1,
-  p99Us: 2,
-  cpuUsPerCall,
-});
+interface Round {
+  readonly rate: number;
+  readonly cpuUs: number;
+}
+
+const rounds = (...rates: number[]): Round[] => rates.map((rate) => ({ rate, cpuUs: Number.NaN }));
 
 test('ratios are taken round by round, not of the medians', (t) => {
-  const ours = [round(10), round(40), round(30)];
-  const theirs = [round(20), round(20), round(10)];
-  t.deepEqual(
-    ratios(ours, theirs, (one) => one.okPerSecond),
-    { median: 2, least: 0.5, most: 3 },
-  );
+  const found = ratios(rounds(10, 40, 30), rounds(20, 20, 10), (one) => one.rate);
+  t.deepEqual(found, { median: 2, least: 0.5, most: 3 });
 });
 
 test('a figure that could not be read is not measured, never guessed', (t) => {
-  const found = ratios([round(1)], [round(1, 5)], (one) => one.cpuUsPerCall);
-  t.is(spreadText(found), 'not measured');
+  const theirs = [{ rate: 1, cpuUs: 5 }];
+  t.is(spreadText(ratios(rounds(1), theirs, (one) => one.cpuUs)), 'not measured');
+  t.is(spreadText(ratios(rounds(1), undefined, (one) => one.rate)), 'not measured');
 });
 
 test('the median of an even number of rounds is one that was measured', (t) => {

@@ -1,13 +1,5 @@
-// Results of interleaved rounds, compared within the run: medians and their spread, and ratios
+// Figures of interleaved rounds, compared within the run: medians and their spread, and ratios
 // round by round, since a machine's speed drifts and only ratios of neighbours hold.
-
-export interface Round {
-  readonly okPerSecond: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  /** Processor time of the server per call; undefined where it can't be read. */
-  readonly cpuUsPerCall: number | undefined;
-}
 
 export interface Spread {
   readonly median: number;
@@ -25,24 +17,24 @@ export function spread(values: readonly number[]): Spread {
   };
 }
 
-/** Ours over theirs, round by round. */
-export function ratios(
-  ours: readonly Round[],
-  theirs: readonly Round[],
-  figure: (round: Round) => number | undefined,
+/** Ours over theirs, round by round; undefined when either was not measured. */
+export function ratios<Round>(
+  ours: readonly Round[] | undefined,
+  theirs: readonly Round[] | undefined,
+  figure: (round: Round) => number,
 ): Spread | undefined {
-  const pairs = ours.map((round, at) => {
-    const other = theirs[at];
-    const [a, b] = [figure(round), other === undefined ? undefined : figure(other)];
-    return a === undefined || b === undefined || b === 0 ? undefined : a / b;
+  const known: number[] = [];
+  ours?.forEach((round, at) => {
+    const other = theirs?.[at];
+    const ratio = other === undefined ? Number.NaN : figure(round) / figure(other);
+    if (Number.isFinite(ratio)) known.push(ratio);
   });
-  const known = pairs.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : spread(known);
 }
 
 /** '1.25 (1.10-1.40)' */
 export function spreadText(value: Spread | undefined, digits = 2): string {
-  if (value === undefined) return 'not measured';
+  if (value === undefined || Number.isNaN(value.median)) return 'not measured';
   const [median, least, most] = [value.median, value.least, value.most].map((n) =>
     n.toFixed(digits),
   );

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { startContender } from './contender.ts';
+import { nodeScript, startContender } from './contender.ts';
 import { TINY_MLP, writeTinyRepository } from './tiny-mlp.ts';
 
 const SCRIPT = fileURLToPath(new URL('load.ts', import.meta.url));
@@ -23,7 +23,10 @@ test('both loops against a node: counts, rate and latencies', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'torus-load-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   await writeTinyRepository(folder);
-  const node = await startContender('node', 'lone-node.ts', [folder]);
+  const node = await startContender({
+    name: 'node',
+    command: nodeScript('lone-node.ts', [folder]),
+  });
   t.teardown(() => node.stop());
   const at = ['--address', `127.0.0.1:${node.port}`, '--model', TINY_MLP, '--rows', '2'];
   const open = await load(...at, '--rate', '10', '--seconds', '1', '--json');

@@ -1,5 +1,6 @@
 // A node by itself on a model repository, for benches: no cluster, no router. Runs as a process of
-// its own: lone-node.ts FOLDER; prints 'listening PORT'; ends on SIGTERM.
+// its own: lone-node.ts FOLDER [--transport NAME] [--cert FILE --key FILE]; prints 'listening
+// PORT'; ends on SIGTERM.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,29 +9,49 @@ import { createLog } from '../common/log.ts';
 import { createMetrics } from '../common/metrics.ts';
 import { createLoadModel } from '../server/engines/load-model.ts';
 import { startNode } from '../server/node.ts';
-import { serveGrpc } from '../transport/grpcjs/server.ts';
+import { answerControlLines } from './servers/control-lines.ts';
+import { readServerFlags } from './servers/flags.ts';
+import { serveBackend } from './servers/ours.ts';
 
 const LOOK_MS = 10;
 
+const flags = readServerFlags();
 const log = createLog({ role: 'node', level: 'warn' });
+const metrics = createMetrics();
 const dataDir = await mkdtemp(join(tmpdir(), 'torus-lone-node-'));
 const node = await startNode({
   id: 'lone',
-  source: { kind: 'repository', folder: process.argv[2] ?? '.' },
+  source: { kind: 'repository', folder: flags.rest[0] ?? '.' },
   dataDir,
   clock: systemClock,
   dateMs: Date.now,
   log,
-  metrics: createMetrics(),
+  metrics,
   loadModel: createLoadModel(),
   serverVersion: 'bench',
   onFatal: (error) => log.error({ err: error }, 'the node has to end'),
 });
 while (node.waitingFor().length > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-const listener = await serveGrpc({ backend: node.backend, host: '127.0.0.1', port: 0, log });
+const listener = await serveBackend(node.backend, flags);
 console.log(`listening ${listener.port}`);
-process.once('SIGTERM', async () => {
-  listener.stop();
-  await node.stop();
-  await rm(dataDir, { recursive: true, force: true });
+
+/** The sum over all models. */
+async function total(name: string): Promise<number> {
+  const { values = [] } = (await metrics.getSingleMetric(name)?.get()) ?? {};
+  return values.reduce((sum, { value }) => sum + value, 0);
+}
+
+answerControlLines({
+  calls: () => total('nv_inference_request_success'),
+  more: {
+    batches: async () => [
+      await total('nv_inference_count'),
+      await total('nv_inference_exec_count'),
+    ],
+  },
+  stop: async () => {
+    listener.stop();
+    await node.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  },
 });

@@ -41,6 +41,10 @@ const UNTESTED: Record<string, string> = {
   'loadtest/bench.ts': 'a run of a minute: npm run bench; its parts are tested',
   'loadtest/lone-node.ts': 'started by name in contender.test.ts',
   'loadtest/rivals/grpcjs-echo.ts': 'started by name in contender.test.ts',
+  'loadtest/rivals/http2-echo.ts': 'started by name in contender.test.ts',
+  'loadtest/servers/connection-echo.ts': 'started by name in contender.test.ts',
+  'loadtest/servers/control-lines.ts': 'contender.test.ts asks servers by it',
+  'loadtest/measure/machine.ts': 'reads versions; each run of the bench prints it',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };
 

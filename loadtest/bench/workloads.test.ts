@@ -1,0 +1,50 @@
+import { spawnSync } from 'node:child_process';
+import { cpus } from 'node:os';
+import test from 'ava';
+import { skip } from '../../test/support/skip.ts';
+import { RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
+import { onStage, QUICK_PLAN } from '../measure/stage.ts';
+import { GRPC_JS, OURS, startEchos } from './contestants.ts';
+import { echoMessage } from './echo.ts';
+import { pageOf } from './page.ts';
+import { WORKLOADS } from './workloads.ts';
+
+const TINY_PLAN = { ...QUICK_PLAN, secondsPerRound: 0.02, checkedCalls: 3 };
+const hasTools = ['h2load', 'taskset'].every(
+  (tool) => spawnSync(tool, ['--version']).error === undefined,
+);
+
+test('names are told apart, and a page says what did not run', (t) => {
+  t.is(new Set(WORKLOADS.map(({ name }) => name)).size, WORKLOADS.length);
+  const played = WORKLOADS.map((workload) => ({ workload, outcome: { failure: 'no client' } }));
+  const page = pageOf(QUICK_PLAN, ['a machine'], played);
+  t.is(page.match(/^Did not run: no client$/gm)?.length, WORKLOADS.length);
+});
+
+test('a contest of two servers: checked, counted on both ends, compared', async (t) => {
+  if (!hasTools || cpus().length < 2) return skip(t, 'no h2load or taskset, or a single core');
+  const ratio = await onStage(TINY_PLAN, async (stage) => {
+    const options = { message: echoMessage(80), hasTls: true };
+    const { sides } = await startEchos(stage, [OURS, GRPC_JS], options);
+    const plan = { ...stage.roundsPlan, firstCalls: 20, hasPercentiles: true };
+    return ratioAt(await runContest(sides, 2, [4], plan), 4, OURS, GRPC_JS, RATE);
+  });
+  t.true((ratio?.median ?? 0) > 0);
+});
+
+test('a server that counts other than the client is found out', async (t) => {
+  if (!hasTools || cpus().length < 2) return skip(t, 'no h2load or taskset, or a single core');
+  const played = onStage(TINY_PLAN, async (stage) => {
+    const { sides } = await startEchos(stage, [GRPC_JS], { message: echoMessage(80) });
+    let extra = 0;
+    const wrong = sides.map((side) => ({
+      ...side,
+      calls: async () => {
+        extra += 1;
+        return (await side.calls()) + extra;
+      },
+    }));
+    await runContest(wrong, 1, [1], { ...stage.roundsPlan, firstCalls: 10 });
+  });
+  await t.throwsAsync(played, { message: /the server answered 11 calls, the client saw 10/ });
+});

@@ -1,0 +1,137 @@
+// Closed-loop rounds of several sides in turn, so that a machine's drift hits them all alike. In
+// each round answers are checked first, and the server's count of successes must be the client's.
+import { join } from 'node:path';
+import { Code, StatusError } from '../../common/status.ts';
+import { runCheckedCalls } from './checked-calls.ts';
+import { percentile, runH2load } from './h2load.ts';
+import type { Side } from './side.ts';
+
+export interface Level {
+  readonly connections: number;
+  readonly streams: number;
+}
+
+export interface ClosedRound {
+  readonly callsPerSecond: number;
+  readonly cpuUsPerCall: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+export interface RoundsPlan {
+  readonly rounds: number;
+  readonly secondsPerRound: number;
+  readonly checkedCalls: number;
+  readonly clientCore: number;
+  /** For files that live as long as a round. */
+  readonly folder: string;
+  readonly hasPercentiles?: boolean;
+  /** Evenly paced calls a second over all connections, in place of as fast as it goes. */
+  readonly callsPerSecond?: number;
+  /** The first guess at how many calls a warm-up takes. */
+  readonly firstCalls?: number;
+}
+
+/** By side, one for each round. */
+export type Results = ReadonlyMap<string, readonly ClosedRound[]>;
+
+const FIRST_CALLS = 4_000;
+/** Of the time of a round: servers in JavaScript get faster while they warm up. */
+const WARM_UP_PARTS = [0.1, 0.5];
+
+/** How many calls of a side fill a round, from how fast the last ones went. */
+class Pace {
+  #callsPerSecond = 0;
+
+  saw(callsPerSecond: number): void {
+    this.#callsPerSecond = callsPerSecond;
+  }
+
+  callsFor(seconds: number, { connections, streams }: Level): number {
+    return Math.max(connections * streams, Math.ceil(this.#callsPerSecond * seconds));
+  }
+}
+
+export async function runClosedRounds(
+  sides: readonly Side[],
+  level: Level,
+  plan: RoundsPlan,
+): Promise<Results> {
+  const paces = new Map(sides.map((side) => [side, new Pace()]));
+  const results = new Map<string, ClosedRound[]>(sides.map((side) => [side.name, []]));
+  for (const side of sides) await warmUp(side, level, plan, paces.get(side) as Pace);
+  for (let round = 0; round < plan.rounds; round += 1) {
+    for (const side of inTurn(sides, round)) {
+      const pace = paces.get(side) as Pace;
+      const calls = pace.callsFor(plan.secondsPerRound, level);
+      const measured = await runRound(side, level, plan, calls);
+      pace.saw(measured.callsPerSecond);
+      results.get(side.name)?.push(measured);
+    }
+  }
+  return results;
+}
+
+/** Another side is first in each round. */
+function inTurn<T>(all: readonly T[], round: number): readonly T[] {
+  const at = round % all.length;
+  return [...all.slice(at), ...all.slice(0, at)];
+}
+
+async function warmUp(side: Side, level: Level, plan: RoundsPlan, pace: Pace): Promise<void> {
+  let calls = Math.max(level.connections * level.streams, plan.firstCalls ?? FIRST_CALLS);
+  if (plan.callsPerSecond !== undefined) {
+    pace.saw(plan.callsPerSecond);
+    calls = pace.callsFor(plan.secondsPerRound * (WARM_UP_PARTS[0] ?? 0), level);
+  }
+  for (const part of WARM_UP_PARTS) {
+    const { callsPerSecond } = await runRound(side, level, plan, calls);
+    pace.saw(callsPerSecond);
+    calls = pace.callsFor(plan.secondsPerRound * part, level);
+  }
+  const last = await runRound(side, level, plan, calls);
+  pace.saw(last.callsPerSecond);
+}
+
+/** @throws INTERNAL when an answer is wrong, or server and client count differently. */
+export async function runRound(
+  side: Side,
+  level: Level,
+  plan: RoundsPlan,
+  calls: number,
+): Promise<ClosedRound> {
+  const { name, contender, path, message, trusted } = side;
+  const port = contender.port;
+  const isRight = (answer: Buffer): boolean => side.isRight(answer);
+  const checked = { name, port, path, message, isRight, calls: plan.checkedCalls };
+  await runCheckedCalls({ ...checked, ...(trusted && { trusted }) });
+  const [before, cpuBeforeMs] = [await side.calls(), await contender.cpuMs()];
+  const report = await runH2load({
+    port,
+    path,
+    bodyFile: side.bodyFile,
+    calls,
+    ...level,
+    core: plan.clientCore,
+    isTls: trusted !== undefined,
+    ...(plan.hasPercentiles === true && { logFile: join(plan.folder, 'h2load.log') }),
+    ...(plan.callsPerSecond !== undefined && {
+      callsPerSecond: Math.round(plan.callsPerSecond / level.connections),
+    }),
+  });
+  const [after, cpuAfterMs] = [await side.calls(), await contender.cpuMs()];
+  if (after - before !== report.succeeded) {
+    const counts = `the server answered ${after - before} calls, the client saw`;
+    throw new StatusError(Code.INTERNAL, `${name}: ${counts} ${report.succeeded}`);
+  }
+  if (trusted !== undefined && report.tlsVersion !== 'TLSv1.3') {
+    const took = `TLS 1.3 was wanted, it took ${report.tlsVersion}`;
+    throw new StatusError(Code.INTERNAL, `${name}: ${took}`);
+  }
+  return {
+    callsPerSecond: report.succeeded / report.seconds,
+    cpuUsPerCall: (((cpuAfterMs ?? Number.NaN) - (cpuBeforeMs ?? 0)) * 1_000) / report.succeeded,
+    p50Us: percentile(report.latenciesUs, 0.5),
+    p99Us: percentile(report.latenciesUs, 0.99),
+  };
+}

@@ -1,0 +1,12 @@
+// What the bench runs: one file of bench/ each.
+import type { Outcome } from './outcome.ts';
+import type { Stage } from './stage.ts';
+
+export interface Workload {
+  /** For --only. */
+  readonly name: string;
+  readonly title: string;
+  /** What is measured, and why the comparison is fair. */
+  readonly about: string;
+  run(stage: Stage): Promise<Outcome>;
+}
