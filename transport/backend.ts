@@ -19,6 +19,17 @@ export const DEFAULT_DEADLINE_MS = 60_000;
  */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
+/** What a call says of compression, and takes, where the wire lets one see it. */
+export interface MessageCompression {
+  /** Whether the request's message that came last was compressed. */
+  readonly isRequestCompressed: boolean;
+  /**
+   * Whether answers are compressed from here on, for a caller that accepts it. The headers tell
+   * that they may be: it has to be set, either way, before the first answer.
+   */
+  isAnswerCompressed: boolean;
+}
+
 export interface CallContext {
   /** '/package.Service/Method' */
   readonly path: string;
@@ -34,6 +45,8 @@ export interface CallContext {
   readonly isCancelled: boolean;
   /** Set by the callee to hear of that, once; never called after the call was answered. */
   onCancel: (() => void) | undefined;
+  /** Undefined where nothing is known of it: messages are always given inflated. */
+  readonly compression?: MessageCompression | undefined;
 }
 
 /**

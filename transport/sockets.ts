@@ -4,7 +4,7 @@
 import { createServer, type Socket } from 'node:net';
 import { listenError } from './listen.ts';
 
-/** Connections of one listener; further ones are closed at once. */
+/** Connections of one listener, unless told; further ones are closed at once. */
 export const MAX_CONNECTIONS = 10_000;
 
 export interface SocketListener {
@@ -23,7 +23,13 @@ export interface SocketListenerOptions {
   readonly port: number;
   /** For the message when the port is taken. */
   readonly portFlag: string | undefined;
+  /** Bound with SO_REUSEPORT: other threads may listen on it too. */
+  readonly isPortShared?: boolean | undefined;
+  /** By default MAX_CONNECTIONS. */
+  readonly maxConnections?: number | undefined;
   onConnection(socket: Socket): void;
+  /** A connection above the limit was closed. */
+  readonly onRefused?: (() => void) | undefined;
 }
 
 /** @throws ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION as listenError says */
@@ -35,10 +41,12 @@ export async function listenSockets(options: SocketListenerOptions): Promise<Soc
     socket.once('close', () => sockets.delete(socket));
     options.onConnection(socket);
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+  if (options.onRefused !== undefined) server.on('drop', options.onRefused);
+  const reusePort = options.isPortShared ?? false;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(host, port, options.portFlag, cause)));
-    server.listen({ host, port }, resolve);
+    server.listen({ host, port, reusePort }, resolve);
   });
   const bound = server.address();
   const cut = (): void => {

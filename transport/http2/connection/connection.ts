@@ -8,18 +8,16 @@ import {
   Flag,
   FrameType,
   MAX_STREAM_ID,
-  MIN_MAX_FRAME_BYTES,
-  SettingId,
 } from '../frames/constants.ts';
 import { writePing, writeSettings, writeWindowUpdate } from '../frames/control-frames.ts';
 import { FrameReader, type FrameSink } from '../frames/frame-reader.ts';
 import type { ShapeError } from '../frames/frame-shape.ts';
-import { INITIAL_TABLE_BYTES } from '../hpack/dynamic-table.ts';
 import type { HeaderField } from '../hpack/header-field.ts';
 import { Budget } from './budgets.ts';
 import { type ConnectionOptions, ConnectionState } from './connection-state.ts';
 import { deadlineMs, onTime } from './deadlines.ts';
 import type { ConnectionHandler } from './handler.ts';
+import { checkOptions, ownSettings } from './own-settings.ts';
 import {
   receiveGoaway,
   receiveIgnored,
@@ -31,6 +29,7 @@ import {
 import { consume, receiveData } from './receive-data.ts';
 import { OpenBlock, receiveHeaders } from './receive-headers.ts';
 import {
+  endSending,
   pump,
   sendData,
   sendPrefixed,
@@ -152,8 +151,8 @@ export class Connection implements FrameSink {
     if (stream.isClosed) return;
     if (stream.sending !== Progress.NONE) throw new Error('headers are sent once');
     writeHeaders(this.#state, stream.id, headers, isEnd);
-    stream.sending = isEnd ? Progress.ENDED : Progress.OPEN;
-    if (isEnd) this.#state.finish(stream);
+    stream.sending = Progress.OPEN;
+    if (isEnd) endSending(this.#state, stream);
   }
 
   /**
@@ -253,6 +252,16 @@ export class Connection implements FrameSink {
 
   get openStreams(): number {
     return this.#state.streams.size;
+  }
+
+  /** The time of the event that is being handled. */
+  get nowMs(): number {
+    return this.#state.nowMs;
+  }
+
+  /** Data that waits for a window, of all streams. */
+  get queuedBytes(): number {
+    return this.#state.queuedBytes;
   }
 
   /** Call onTime() then; Infinity when nothing is waited for. */
@@ -364,34 +373,4 @@ export class Connection implements FrameSink {
     }
     this.#isUnread = true;
   }
-}
-
-function checkOptions(options: ConnectionOptions): ConnectionOptions {
-  const { streamWindowBytes, connectionWindowBytes, maxFrameBytes } = options;
-  if (Math.min(streamWindowBytes, connectionWindowBytes) < DEFAULT_WINDOW_BYTES) {
-    throw new RangeError(`windows are ${DEFAULT_WINDOW_BYTES} bytes at least`);
-  }
-  if (maxFrameBytes < MIN_MAX_FRAME_BYTES) {
-    throw new RangeError(`maxFrameBytes is ${MIN_MAX_FRAME_BYTES} at least`);
-  }
-  return options;
-}
-
-function ownSettings(options: ConnectionOptions): number[] {
-  const settings: number[] = options.isServer
-    ? [SettingId.MAX_CONCURRENT_STREAMS, options.limits.concurrentStreams]
-    : [SettingId.ENABLE_PUSH, 0];
-  settings.push(
-    SettingId.INITIAL_WINDOW_SIZE,
-    options.streamWindowBytes,
-    SettingId.MAX_HEADER_LIST_SIZE,
-    options.limits.headerListBytes,
-  );
-  if (options.maxFrameBytes !== MIN_MAX_FRAME_BYTES) {
-    settings.push(SettingId.MAX_FRAME_SIZE, options.maxFrameBytes);
-  }
-  if (options.headerTableBytes !== INITIAL_TABLE_BYTES) {
-    settings.push(SettingId.HEADER_TABLE_SIZE, options.headerTableBytes);
-  }
-  return settings;
 }

@@ -8,6 +8,11 @@ export interface ConnectionHandler {
   /** A request, or the final headers of a response. Well-formed by RFC 9113, 8.2 and 8.3. */
   onHeaders(stream: Stream, headers: HeaderList, endStream: boolean): void;
   /**
+   * Server: a request with more headers than the limits, to be answered all the same; the list says
+   * so in `refusal`, and holds what came before. Without this it is reset.
+   */
+  onRefused?(stream: Stream, headers: HeaderList, endStream: boolean): void;
+  /**
    * Content: `bytes` from `start` to `end`, which stay as they are while held. The peer sends no
    * more than its windows until the owner calls consume() for them.
    */

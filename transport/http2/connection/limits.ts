@@ -4,7 +4,10 @@
 export interface ConnectionLimits {
   /** Open streams of the peer; one more is answered REFUSED_STREAM, which is safe to try again. */
   readonly concurrentStreams: number;
-  /** Fields with 32 bytes each on top; a larger list ends its stream with ENHANCE_YOUR_CALM. */
+  /**
+   * Fields with 32 bytes each on top; a larger list ends its stream with ENHANCE_YOUR_CALM, or is
+   * answered by a handler that has onRefused().
+   */
   readonly headerListBytes: number;
   /** A header block as it stands on the wire; a larger one ends the connection. */
   readonly headerBlockBytes: number;

@@ -158,7 +158,7 @@ function takeNewHeaders(
   noteOpened(state, id);
   if (id > state.goawayStreamId) return;
   if (headers.refusal !== undefined) {
-    refuse(state, id);
+    refuseRequest(state, id, headers, isEnd);
     return;
   }
   const verdict = verdictOf(headers, checkRequest);
@@ -206,6 +206,25 @@ function takeLateHeaders(state: ConnectionState, id: number): void {
     default:
       state.streamError(id, ErrorCode.STREAM_CLOSED, 'HEADERS for a stream that is closed');
   }
+}
+
+/** A request with too many headers is reset, or answered by an owner that wants to. */
+function refuseRequest(
+  state: ConnectionState,
+  id: number,
+  headers: HeaderList,
+  isEnd: boolean,
+): void {
+  const { handler } = state;
+  if (handler.onRefused === undefined || state.peerStreams >= state.limits.concurrentStreams) {
+    refuse(state, id);
+    return;
+  }
+  handler.onLimit('header_list_bytes');
+  if (!state.spend(Budget.RESETS)) return;
+  const stream = state.add(id);
+  stream.receiving = isEnd ? Progress.ENDED : Progress.OPEN;
+  handler.onRefused(stream, headers, isEnd);
 }
 
 function refuse(state: ConnectionState, id: number): void {

@@ -170,9 +170,13 @@ export function sendTrailers(
   endSending(state, stream);
 }
 
-function endSending(state: ConnectionState, stream: Stream): void {
+/** END_STREAM is out. */
+export function endSending(state: ConnectionState, stream: Stream): void {
   stream.sending = Progress.ENDED;
-  state.finish(stream);
+  if (stream.isRestUnwanted && stream.receiving !== Progress.ENDED) {
+    // RFC 9113, 8.1: the answer is whole, and the client need not send the rest of its request.
+    state.reset(stream, ErrorCode.NO_ERROR, 'answered before its end', true);
+  } else state.finish(stream);
 }
 
 /** Takes a turn from now on, if it has something to send and a window for it. */

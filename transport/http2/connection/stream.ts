@@ -49,6 +49,9 @@ export class Stream {
   /** When data last went into the queue of an idle stream, or out of it. */
   progressMs = 0;
 
+  /** Server: once the answer is out, RST_STREAM with NO_ERROR says that no more is wanted. */
+  isRestUnwanted = false;
+
   /** Linked into the send queue. */
   isReady = false;
   nextReady: Stream | undefined = undefined;

@@ -1,7 +1,7 @@
 // Accepts HTTP/2 connections, in plain text by prior knowledge or over TLS with ALPN, and runs each
 // with a handler of its own. Ends without losing a call: drain() lets open streams run out.
 
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { listenSockets } from '../../sockets.ts';
 import { Connection } from '../connection/connection.ts';
@@ -26,6 +26,8 @@ export interface ServedHandler extends ConnectionHandler {
    * @param wake to be called after sending outside of the handler's calls.
    */
   serve(connection: Connection, wake: () => void): void;
+  /** The socket is gone: nothing comes any more. */
+  closed?(): void;
 }
 
 export interface ConnectionListenerOptions {
@@ -37,7 +39,13 @@ export interface ConnectionListenerOptions {
   readonly tls?: ListenerTls;
   readonly connection: ConnectionOptions;
   readonly nowMs: NowMs;
-  makeHandler(): ServedHandler;
+  /** Several threads may listen on the same port, the system shares connections out among them. */
+  readonly isPortShared?: boolean;
+  /** Open connections; further ones are closed at once, and told to onRefusedConnection(). */
+  readonly maxConnections?: number;
+  onRefusedConnection?(): void;
+  /** @param peer whose connection it is: 'ipv4:127.0.0.1:5000' */
+  makeHandler(peer: string): ServedHandler;
 }
 
 export interface ConnectionListener {
@@ -57,13 +65,16 @@ export async function listenConnections(
   options: ConnectionListenerOptions,
 ): Promise<ConnectionListener> {
   const open = new Set<ConnectionSocket>();
-  const run = (socket: Duplex): void => {
-    const handler = options.makeHandler();
+  const run = (socket: Socket): void => {
+    const handler = options.makeHandler(peerName(socket));
     const connection = new Connection(options.connection, handler, options.nowMs());
     handler.serve(connection, () => shell.wake());
     const shell = new ConnectionSocket(socket, connection, options.nowMs);
     open.add(shell);
-    socket.once('close', () => open.delete(shell));
+    socket.once('close', () => {
+      open.delete(shell);
+      handler.closed?.();
+    });
   };
   const secured = options.tls === undefined ? undefined : tlsServer(options.tls, run);
   const { host, port, portFlag } = options;
@@ -71,6 +82,9 @@ export async function listenConnections(
     host,
     port,
     portFlag,
+    isPortShared: options.isPortShared,
+    maxConnections: options.maxConnections,
+    onRefused: options.onRefusedConnection,
     onConnection: (socket) => {
       if (secured === undefined) run(socket);
       else secured.emit('connection', socket);
@@ -98,7 +112,13 @@ function contextOf(tls: ListenerTls) {
   return { cert, key, minVersion: 'TLSv1.2', ...(clientCa && { ca: clientCa }) } as const;
 }
 
-function tlsServer(tls: ListenerTls, run: (socket: Duplex) => void): TlsServer {
+/** As gRPC names peers. */
+function peerName({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  if (!remoteAddress.includes(':')) return `ipv4:${remoteAddress}:${remotePort}`;
+  return `ipv6:[${remoteAddress}]:${remotePort}`;
+}
+
+function tlsServer(tls: ListenerTls, run: (socket: Socket) => void): TlsServer {
   const isMutual = tls.clientCa !== undefined;
   const server = createServer({
     ...contextOf(tls),

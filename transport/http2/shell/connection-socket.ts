@@ -22,6 +22,10 @@ export class ConnectionSocket {
   #isEnding = false;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
+  readonly #onImmediate = (): void => {
+    this.#isWoken = false;
+    this.flush();
+  };
 
   /** Takes the socket over: bytes that it has read before must have been unshifted. */
   constructor(socket: Duplex, connection: Connection, nowMs: NowMs) {
@@ -41,10 +45,7 @@ export class ConnectionSocket {
   wake(): void {
     if (this.#isWoken || this.#isBusy) return;
     this.#isWoken = true;
-    setImmediate(() => {
-      this.#isWoken = false;
-      this.flush();
-    });
+    setImmediate(this.#onImmediate);
   }
 
   /** Writes what the connection has, as long as the socket takes it. */

@@ -1,0 +1,60 @@
+// The header fields that answers begin and end with. Almost all are the same few: those are
+// prebuilt, and right in every state of every connection.
+import type { Log } from '../../common/log.ts';
+import { Code, type StatusError, statusOf } from '../../common/status.ts';
+import { type Metadata, NO_METADATA } from '../backend.ts';
+import { ACCEPT_ENCODING_FIELD } from '../grpc/encoding.ts';
+import type { HttpRefusal } from '../grpc/request-head.ts';
+import { OK_TRAILERS, statusFields } from '../grpc/status-fields.ts';
+import type { HeadersToSend } from '../http2/connection/stream.ts';
+import { prebuiltBlock } from '../http2/hpack/encoder.ts';
+import { type HeaderField, headerField } from '../http2/hpack/header-field.ts';
+
+const HEAD_FIELDS: readonly HeaderField[] = [
+  headerField(':status', '200'),
+  headerField('content-type', 'application/grpc'),
+];
+
+export const HEAD = prebuiltBlock(HEAD_FIELDS);
+export const GZIP_HEAD = prebuiltBlock([...HEAD_FIELDS, headerField('grpc-encoding', 'gzip')]);
+const OK = prebuiltBlock(OK_TRAILERS);
+const ONLY_OK = prebuiltBlock([...HEAD_FIELDS, ...OK_TRAILERS]);
+
+/** The last header fields of a call. Metadata that can't be sent makes it INTERNAL. */
+export function lastFields(
+  code: Code,
+  message: string,
+  trailers: Metadata,
+  path: string,
+  log: Log,
+): HeadersToSend {
+  if (code === Code.OK && message === '' && trailers.length === 0) return OK;
+  try {
+    return statusFields(code, message, trailers);
+  } catch (thrown) {
+    const why = statusOf(thrown).message;
+    const text = `${path} answered with metadata that is not allowed: ${why}`;
+    log.error(text);
+    return statusFields(Code.INTERNAL, text, NO_METADATA);
+  }
+}
+
+/** The same for a call of which nothing was sent (Trailers-Only). */
+export function onlyFields(last: HeadersToSend): HeadersToSend {
+  return last instanceof Uint8Array ? ONLY_OK : [...HEAD_FIELDS, ...last];
+}
+
+/** All that a call gets that isn't begun. */
+export function failedAtOnce(error: StatusError): HeadersToSend {
+  const last = statusFields(error.code, error.message, NO_METADATA);
+  return [...HEAD_FIELDS, ...last, ACCEPT_ENCODING_FIELD];
+}
+
+/** The head of a plain HTTP answer. */
+export function refusalFields(refusal: HttpRefusal, lengthBytes: number): readonly HeaderField[] {
+  return [
+    headerField(':status', String(refusal.httpStatus)),
+    headerField('content-type', 'text/plain; charset=utf-8'),
+    headerField('content-length', String(lengthBytes)),
+  ];
+}

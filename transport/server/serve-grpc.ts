@@ -1,0 +1,166 @@
+// A gRPC listener on our own HTTP/2: the same promises as the one on @grpc/grpc-js, so that a role
+// can have one or the other.
+import { readFileSync } from 'node:fs';
+import { type Clock, systemClock } from '../../common/clock.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import {
+  DRAIN_TIMEOUT_MS,
+  type GrpcListener,
+  type ServeOptions,
+  type ServerTls,
+  STREAM_DRAIN_TIMEOUT_MS,
+} from '../grpcjs/server.ts';
+import type { ConnectionOptions } from '../http2/connection/connection-state.ts';
+import { connectionOptions } from '../http2/connection/options.ts';
+import {
+  type ConnectionListener,
+  type ListenerTls,
+  listenConnections,
+} from '../http2/shell/connection-listener.ts';
+import { checkListen, formatAddress } from '../listen.ts';
+import type { RawBackend } from '../raw-call.ts';
+import { GrpcConnection } from './grpc-connection.ts';
+import { ServedListener } from './served-listener.ts';
+import type { ServerCall } from './server-call.ts';
+import { DEFAULT_SERVER_LIMITS, type ServerLimitName, type ServerLimits } from './server-limits.ts';
+import { UnaryServerCall } from './unary-call.ts';
+
+export interface ServeGrpcOptions extends ServeOptions {
+  /** Takes the calls of its paths at their head, before the backend. */
+  readonly raw?: RawBackend;
+  readonly limits?: Partial<ServerLimits>;
+  /** Of each connection. */
+  readonly connection?: Partial<ConnectionOptions>;
+  /** Other threads may listen on the same port. */
+  readonly isPortShared?: boolean;
+  readonly clock?: Clock;
+  /** From 0 up to 1; spreads what should not happen to all connections at once. */
+  readonly random?: () => number;
+  /** A caller crossed a limit: to be counted. */
+  readonly onLimit?: (name: ServerLimitName) => void;
+}
+
+/** What a listener holds now; all of it is 0 when nobody calls. */
+export interface Held {
+  readonly connections: number;
+  readonly calls: number;
+  /** Of requests, and of answers that callers have not taken. */
+  readonly requestBytes: number;
+  readonly answerBytes: number;
+  readonly deadlines: number;
+}
+
+export interface OwnGrpcListener extends GrpcListener {
+  readonly held: Held;
+  /** Reads the files again, for handshakes from now on. @throws as serveGrpc() */
+  reloadTls(): void;
+}
+
+function readPem(what: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new StatusError(Code.FAILED_PRECONDITION, `cannot read the ${what} ${path}: ${cause}`, {
+      cause,
+    });
+  }
+}
+
+function readTls(tls: ServerTls): ListenerTls {
+  const cert = readPem('TLS certificate', tls.certFile);
+  const key = readPem('TLS key', tls.keyFile);
+  if (tls.clientCaFile === undefined) return { cert, key };
+  return { cert, key, clientCa: readPem('client CA certificate', tls.clientCaFile) };
+}
+
+/**
+ * Listens; calls are answered from the moment this resolves.
+ * @throws FAILED_PRECONDITION for plain text off loopback or unreadable TLS files; ALREADY_EXISTS
+ * when the port is taken
+ */
+export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListener> {
+  const { host, port, tls, portFlag } = options;
+  checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed: options.isInsecure ?? false });
+  const listener = listenerOf(options);
+  const sockets = await listenConnections({
+    host,
+    port,
+    portFlag,
+    connection: connectionOptions(true, options.connection),
+    nowMs: () => listener.nowMs(),
+    isPortShared: options.isPortShared ?? false,
+    maxConnections: listener.limits.connections,
+    onRefusedConnection: () => listener.onLimit('connections'),
+    makeHandler: (peer) => new GrpcConnection(listener, peer),
+    ...(tls && { tls: readTls(tls) }),
+  });
+  return {
+    port: sockets.port,
+    address: formatAddress(host, sockets.port),
+    get held() {
+      return heldBy(listener);
+    },
+    reloadTls() {
+      if (tls !== undefined) sockets.setTls(readTls(tls));
+    },
+    drain: (timeoutMs = DRAIN_TIMEOUT_MS) => drain(listener, sockets, timeoutMs),
+    stop() {
+      sockets.cut();
+      listener.stop();
+    },
+  };
+}
+
+function listenerOf(options: ServeGrpcOptions): ServedListener {
+  const { maxMessageBytes, defaultDeadlineMs } = options;
+  return new ServedListener({
+    backend: options.backend,
+    raw: options.raw,
+    log: options.log,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+    onLimit: options.onLimit ?? (() => {}),
+    limits: {
+      ...DEFAULT_SERVER_LIMITS,
+      ...(maxMessageBytes !== undefined && { messageBytes: maxMessageBytes }),
+      ...(defaultDeadlineMs !== undefined && { defaultDeadlineMs }),
+      ...options.limits,
+    },
+  });
+}
+
+function heldBy(listener: ServedListener): Held {
+  let calls = 0;
+  for (const { connection } of listener.connections) calls += connection.openStreams;
+  return {
+    connections: listener.connections.size,
+    calls,
+    requestBytes: listener.requests.heldBytes,
+    answerBytes: listener.answers.heldBytes,
+    deadlines: listener.waiting,
+  };
+}
+
+/** Tells clients to go (GOAWAY) and waits until they have; what stays too long is cut. */
+async function drain(
+  listener: ServedListener,
+  sockets: ConnectionListener,
+  timeoutMs: number,
+): Promise<void> {
+  const end = (isMeant: (call: ServerCall) => boolean): void => {
+    for (const served of listener.connections) {
+      for (const call of served.calls()) if (isMeant(call)) call.shutDown();
+    }
+  };
+  const streamsMs = Math.min(timeoutMs, STREAM_DRAIN_TIMEOUT_MS);
+  const endStreams = setTimeout(() => end((call) => !(call instanceof UnaryServerCall)), streamsMs);
+  const endAll = setTimeout(() => {
+    end(() => true);
+    // What they were just told still has to leave.
+    setImmediate(() => setImmediate(() => sockets.cut()));
+  }, timeoutMs);
+  await sockets.drain();
+  clearTimeout(endStreams);
+  clearTimeout(endAll);
+  listener.stop();
+}
