@@ -130,14 +130,15 @@ export class Copies {
       const served = await loadVersion(files, { ...load, loadModel, onFailed });
       this.#held.set(keyOf(copy), { served, files });
       const tookMs = Math.round(this.#nowMs() - startMs);
-      log.info({ model: copy.model, version: copy.version, tookMs }, 'model version loaded');
+      const { way, wayReason } = served.statistics;
+      log.info({ ...copyOf(copy), tookMs, way, wayReason }, 'model version loaded');
       this.#perform(this.#versions.loaded(copy, served.loaded.memoryBytes, this.#nowMs()));
     } catch (thrown) {
       files?.release();
       const error = statusOf(thrown);
       const outlook = isQuarantined ? 'quarantined' : freed ? 'busy' : outlookOf(error);
       const failure = { reason: error.message, outlook };
-      log.warn({ model: copy.model, version: copy.version, ...failure }, 'model load failed');
+      log.warn({ ...copyOf(copy), ...failure }, 'model load failed');
       this.#perform(this.#versions.loadFailed(copy, failure, this.#nowMs()));
       void freed?.then(() => this.#freed(copy));
     }
@@ -166,6 +167,7 @@ export class Copies {
       this.#options.log.error({ err: error }, 'a model did not stop cleanly');
     }
     served.statistics.pending = () => 0;
+    served.statistics.way = undefined;
     files.release();
   }
 
@@ -201,6 +203,10 @@ export class Copies {
     this.#told = told;
     onChange();
   }
+}
+
+function copyOf({ model, version }: Copy): Pick<Copy, 'model' | 'version'> {
+  return { model, version };
 }
 
 function keyOf({ model, version, manifestSha256 }: Copy): string {

@@ -8,6 +8,7 @@ import { batchingOf } from '../model/config/batching.ts';
 import { completeConfig, DEFAULT_MODEL_FILENAME } from '../model/config/derive.ts';
 import { parseConfig } from '../model/config/pbtxt.ts';
 import { isInnerPath } from '../model/manifest.ts';
+import { hasFixedCost } from '../model/onnx/fixed-cost.ts';
 import {
   type ConfiguredTensor,
   configuredSignature,
@@ -60,7 +61,7 @@ export async function loadVersion(
     files.folder,
     stated?.defaultModelFilename || DEFAULT_MODEL_FILENAME,
   );
-  const signature = await inspect(files, modelPath);
+  const { signature, hasFixedCost } = await inspect(files, modelPath);
   const config = completeConfig(stated, signature, model);
   const statistics = options.book.of(model, version);
   const served = await servedSignature(files, config, signature);
@@ -70,6 +71,7 @@ export async function loadVersion(
     version,
     modelPath,
     ...tuning,
+    hasFixedCost,
     quarantine: options.quarantine,
     clock: options.clock,
     observer: statistics,
@@ -83,10 +85,11 @@ export async function loadVersion(
 async function inspect(
   { folder, outputRanks }: VersionFiles,
   modelPath: string,
-): Promise<ModelSignature> {
+): Promise<{ readonly signature: ModelSignature; readonly hasFixedCost: boolean }> {
   const summary = await readOnnxFile(modelPath);
   for (const { path } of summary.externalFiles) await insidePath(folder, path);
-  return signatureOfOnnx(summary, outputRanks);
+  const signature = signatureOfOnnx(summary, outputRanks);
+  return { signature, hasFixedCost: hasFixedCost(summary) };
 }
 
 /**

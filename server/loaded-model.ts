@@ -3,6 +3,8 @@
 import type { Clock } from '../common/clock.ts';
 import type { StatusError } from '../common/status.ts';
 import type { Tensor, TensorSpec } from '../common/tensor.ts';
+import type { Execution } from '../model/config/policy.ts';
+import type { Way } from './engines/engine.ts';
 import type { Quarantine } from './engines/marker.ts';
 
 /**
@@ -74,6 +76,8 @@ export interface LoadedModel {
   /** Cost for placement: the larger of 1.5 x the file and the growth of RSS while it was loaded. */
   readonly memoryBytes: number;
   readonly state: ModelState;
+  /** Where its runs happen now. */
+  readonly way: Way;
   /** Requests waiting or running. */
   readonly inFlight: number;
   submit(request: InferRequest): void;
@@ -108,6 +112,8 @@ export interface ModelObserver {
   /** One request that succeeded; `totalNs` from submit until its outputs were ready. */
   requestSucceeded?(rows: number, totalNs: number, timings: InferTimings): void;
   requestFailed?(reason: FailReason, totalNs: number): void;
+  /** Where runs happen from now on, and why not elsewhere ('' where nothing stood in the way). */
+  wayChosen?(way: Way, reason: string): void;
   /** A run on zeros failed at load; the model serves nevertheless. */
   warmUpFailed?(reason: string): void;
   /** An instance's worker ended; another takes its place, or the model fails. */
@@ -132,6 +138,10 @@ export interface LoadModelOptions {
   readonly maxLoadMs?: number | undefined;
   /** Default 1: more help big models on idle machines only. */
   readonly intraOpThreads?: number | undefined;
+  /** Default: what createLoadModel was given. */
+  readonly execution?: Execution | undefined;
+  /** The time of a run follows from its shapes: without that 'auto' is 'worker'. Default false. */
+  readonly hasFixedCost?: boolean;
   /**
    * Keeps a marker while the version is loaded; refuses versions that killed the process before.
    */

@@ -79,6 +79,19 @@ export function registerInferenceMetrics(
       for (const statistics of book.all()) this.set(labelsOf(statistics), statistics.pending());
     },
   });
+  new Gauge({
+    name: 'torus_model_way',
+    help: "1 for where a loaded model's runs happen: worker, inline, or inline_public (fall-back)",
+    labelNames: [...LABELS, 'way'],
+    registers,
+    collect() {
+      this.reset();
+      for (const statistics of book.all()) {
+        const { way } = statistics;
+        if (way !== undefined) this.set({ ...labelsOf(statistics), way }, 1);
+      }
+    },
+  });
   for (const [name, help, field] of HISTOGRAMS) {
     metrics.registerMetric(
       new BookHistogram(name, help, () =>

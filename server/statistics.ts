@@ -2,6 +2,7 @@
 // Plain numbers, since they are touched on every call; ModelStatistics and /metrics read them when
 // asked. They outlive the loading of their model, so that counters never fall.
 import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
+import type { Way } from './engines/engine.ts';
 import type { FailReason, InferTimings, ModelObserver } from './loaded-model.ts';
 
 /** Bounds in seconds, the same everywhere, or sums over nodes would mean nothing. */
@@ -79,6 +80,10 @@ export class VersionStatistics implements ModelObserver {
   /** Milliseconds since 1970 of the last run; 0: none yet. */
   lastInferenceMs = 0;
   instancesReplaced = 0;
+  /** Where its runs happen; undefined while it is not loaded. */
+  way: Way | undefined;
+  /** Why they don't happen on the thread that serves, or left it; '' else. */
+  wayReason = '';
   /** Requests waiting or running: told by the loaded model, when there is one. */
   pending: () => number = () => 0;
   readonly #dateMs: () => number;
@@ -118,6 +123,11 @@ export class VersionStatistics implements ModelObserver {
   requestFailed(reason: FailReason, totalNs: number): void {
     this.failReasons[reason] += 1;
     add(this.fail, totalNs);
+  }
+
+  wayChosen(way: Way, reason: string): void {
+    this.way = way;
+    this.wayReason = reason;
   }
 
   instanceReplaced(): void {

@@ -39,6 +39,7 @@ const UNTESTED: Record<string, string> = {
   'scripts/proto.ts': 'proto/gen.test.ts runs it as a process of its own',
   'scripts/check.ts': 'every check is its test',
   'loadtest/bench.ts': 'a run of a minute: npm run bench; its parts are tested',
+  'loadtest/backend-bench.ts': 'a run of a minute, by hand; what it drives is tested',
   'loadtest/lone-node.ts': 'started by name in contender.test.ts',
   'loadtest/rivals/grpcjs-echo.ts': 'started by name in contender.test.ts',
   'loadtest/rivals/http2-echo.ts': 'started by name in contender.test.ts',

@@ -1,7 +1,7 @@
 // What a server needs of a complete configuration to run a model, in plain numbers.
 import { invalidArgument } from '../../common/status.ts';
 import type { ModelConfig } from '../../proto/gen/inference/model_config.ts';
-import { policyOf } from './policy.ts';
+import { type Execution, policyOf } from './policy.ts';
 
 /** How long a request may wait in the queue, apart from its deadline. */
 export interface QueueTimeout {
@@ -28,6 +28,8 @@ export interface BatchingSettings {
   readonly maxRunMs: number | undefined;
   /** Undefined: the server's default. */
   readonly maxLoadMs: number | undefined;
+  /** Undefined: the server's default. */
+  readonly execution: Execution | undefined;
 }
 
 /** More threads in one run: INVALID_ARGUMENT. */
@@ -44,7 +46,7 @@ export function batchingOf(config: ModelConfig): BatchingSettings {
       : undefined;
   const queue = dynamic?.defaultQueuePolicy;
   const maxQueueSize = queue?.maxQueueSize ?? 0;
-  const { maxRunMs, maxLoadMs } = policyOf(config);
+  const { maxRunMs, maxLoadMs, execution } = policyOf(config);
   return {
     maxBatchSize: config.maxBatchSize,
     preferredBatchSizes: [...new Set(dynamic?.preferredBatchSize)].sort((a, b) => a - b),
@@ -61,6 +63,7 @@ export function batchingOf(config: ModelConfig): BatchingSettings {
     intraOpThreads: intraOpThreadsOf(config),
     maxRunMs,
     maxLoadMs,
+    execution,
   };
 }
 

@@ -123,6 +123,7 @@ test('what is stated stays, what is left out is filled in', (t) => {
     intraOpThreads: 2,
     maxRunMs: 500,
     maxLoadMs: undefined,
+    execution: undefined,
   });
 });
 

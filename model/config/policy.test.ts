@@ -18,6 +18,7 @@ test('torus_ parameters are the policy, others are left alone', (t) => {
     torus_zone_spread: 'true',
     torus_max_run_ms: '1500',
     torus_max_load_ms: '9000',
+    torus_execution: 'inline',
     FORCE_CPU_ONLY_INPUT_TENSORS: 'no',
   };
   t.deepEqual(policyOf(config(stated)), {
@@ -28,6 +29,7 @@ test('torus_ parameters are the policy, others are left alone', (t) => {
     spreadsZones: true,
     maxRunMs: 1500,
     maxLoadMs: 9000,
+    execution: 'inline',
   });
   t.deepEqual(policyOf(config({ other: 'x' })), {});
 });
@@ -39,6 +41,7 @@ test('a wrong parameter is INVALID_ARGUMENT and says what would be right', (t) =
     [{ torus_min_copies: '-1' }, /from 0 to 1000, not "-1"/],
     [{ torus_min_copies: '1.5' }, /whole number/],
     [{ torus_max_copies: '0' }, /from 1 to 1000, not "0"/],
+    [{ torus_execution: 'gpu' }, /must be auto, inline, worker, not "gpu"/],
     [{ torus_idempotent: 'yes' }, /must be true or false, not "yes"/],
     [{ torus_min_copies: '2', torus_max_copies: '1' }, /2 is more than torus_max_copies 1/],
     [{ torus_hedging: 'true', torus_idempotent: 'false' }, /sends calls twice/],

@@ -6,6 +6,10 @@ import type { ModelConfig } from '../../proto/gen/inference/model_config.ts';
 export const MAX_COPIES = 1_000;
 const MAX_MS_CEILING = 24 * 3_600_000;
 
+/** Where a model runs: on the thread that serves, in threads of its own, or as measured. */
+export const EXECUTIONS = ['auto', 'inline', 'worker'] as const;
+export type Execution = (typeof EXECUTIONS)[number];
+
 /** What is stated; the rest is the catalog's default, or what the model had. */
 export interface StatedPolicy {
   readonly minCopies?: number;
@@ -17,6 +21,7 @@ export interface StatedPolicy {
   readonly maxRunMs?: number;
   /** A load that takes longer fails. */
   readonly maxLoadMs?: number;
+  readonly execution?: Execution;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -44,6 +49,15 @@ const READERS: Readonly<Record<string, Reader>> = {
   },
   torus_max_load_ms: (policy, name, text) => {
     policy.maxLoadMs = integer(name, text, 1, MAX_MS_CEILING);
+  },
+  torus_execution: (policy, name, text) => {
+    const execution = EXECUTIONS.find((known) => known === text);
+    if (execution === undefined) {
+      throw invalidArgument(
+        `parameter '${name}' must be ${EXECUTIONS.join(', ')}, not ${shown(text)}`,
+      );
+    }
+    policy.execution = execution;
   },
 };
 

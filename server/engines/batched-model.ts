@@ -14,13 +14,19 @@ import type {
   ModelObserver,
   ModelState,
 } from '../loaded-model.ts';
-import type { RunOutcome } from './engine.ts';
+import type { RunOutcome, Way } from './engine.ts';
+import { InlineCost } from './inline-cost.ts';
 import { InstancePool, type PoolOptions } from './instance-pool.ts';
 import { stringsProblem } from './onnx/string-tensors.ts';
 import { Scatter, unsplittable } from './scatter.ts';
 
 /** Below it a timer would be too late: the event loop turns until then. */
 const SPIN_BELOW_MS = 1;
+/**
+ * Inline runs of one turn of the event loop; what is queued then waits for the next turn, so that
+ * sockets are read meanwhile.
+ */
+const INLINE_TURN_MS = 2;
 
 export interface BatchedModelOptions extends PoolOptions {
   readonly model: string;
@@ -29,6 +35,8 @@ export interface BatchedModelOptions extends PoolOptions {
   readonly outputs: readonly TensorSpec[];
   readonly limits: BatcherLimits;
   readonly memoryBytes: number;
+  /** Inline runs that have become slow move the model to a worker. */
+  readonly leavesWhenSlow?: boolean;
   readonly observer: ModelObserver;
   readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
 }
@@ -77,6 +85,9 @@ export class BatchedModel implements LoadedModel {
   #state: ModelState = 'READY';
   #running = 0;
   #isDecisionComing = false;
+  #isDeciding = false;
+  #isMoving = false;
+  readonly #cost = new InlineCost();
   #armedMs = Number.POSITIVE_INFINITY;
   #disarm: () => void = () => {};
   #onDrained: () => void = () => {};
@@ -98,7 +109,8 @@ export class BatchedModel implements LoadedModel {
     this.#pool = new InstancePool(options, {
       onFree: (index) => {
         this.#batcher.free(index);
-        this.#decide();
+        // Within a decision it was an inline run that ended: the decision goes on.
+        if (!this.#isDeciding) this.#decide();
       },
       onGone: (index, error) => {
         this.#batcher.withdraw(index);
@@ -115,6 +127,10 @@ export class BatchedModel implements LoadedModel {
 
   get instanceCount(): number {
     return this.#pool.instanceCount;
+  }
+
+  get way(): Way {
+    return this.#pool.way;
   }
 
   get inFlight(): number {
@@ -215,13 +231,36 @@ export class BatchedModel implements LoadedModel {
   }
 
   #decide(): void {
-    const nowMs = this.#clock.nowMs();
-    for (const action of this.#batcher.decide(nowMs)) {
-      if (action.kind === 'expire') this.#refuse(action.request, late(), 'TIMEOUT', nowMs);
-      else this.#run(action.instance, action.requests, action.rows, nowMs);
+    if (this.#isDeciding) return;
+    this.#isDeciding = true;
+    const startMs = this.#clock.nowMs();
+    let nowMs = startMs;
+    let hasRun = this.#act(nowMs);
+    // Inline runs are over by now, and their instance is free again.
+    while (hasRun && this.#batcher.idleInstances > 0 && this.#batcher.queued > 0) {
+      nowMs = this.#clock.nowMs();
+      if (nowMs - startMs > INLINE_TURN_MS) {
+        this.#decideSoon();
+        break;
+      }
+      hasRun = this.#act(nowMs);
     }
+    this.#isDeciding = false;
     this.#arm();
     this.#checkDrained();
+  }
+
+  /** Whether anything was run. */
+  #act(nowMs: number): boolean {
+    let hasRun = false;
+    for (const action of this.#batcher.decide(nowMs)) {
+      if (action.kind === 'expire') this.#refuse(action.request, late(), 'TIMEOUT', nowMs);
+      else {
+        this.#run(action.instance, action.requests, action.rows, nowMs);
+        hasRun = true;
+      }
+    }
+    return hasRun;
   }
 
   #arm(): void {
@@ -246,8 +285,24 @@ export class BatchedModel implements LoadedModel {
     this.#pool.run(instance, batch, (outcome) => {
       this.#running -= tickets.length;
       this.#answer(tickets, rows, nowMs, outcome);
-      this.#checkDrained();
+      if (outcome.ok && this.#options.leavesWhenSlow === true) this.#watchCost(outcome.runNs);
+      if (!this.#isDeciding) this.#checkDrained();
     });
+  }
+
+  #watchCost(runNs: number): void {
+    if (this.#isMoving || this.#pool.way === 'worker' || !this.#cost.ran(runNs)) return;
+    this.#isMoving = true;
+    const reason = `inline runs took ${Math.round(this.#cost.meanNs / 1e3)} us on average`;
+    this.#cost.reset();
+    this.#pool.replace(0).then(
+      () => this.#observer.wayChosen?.(this.way, reason),
+      // It goes on inline, and tries again after as many slow runs.
+      (error: StatusError) => {
+        this.#isMoving = false;
+        this.#observer.wayChosen?.(this.way, `${reason}, but no worker starts: ${error.message}`);
+      },
+    );
   }
 
   #answer(tickets: Ticket[], rows: number, startedMs: number, outcome: RunOutcome): void {

@@ -1,5 +1,5 @@
 // What an engine's instance is to the model that owns it: one run at a time, requests in, whole
-// outputs back. ONNX Runtime in a worker thread is one; others can stand beside it.
+// outputs back. ONNX Runtime in a worker thread is one, on the calling thread another.
 import type { StatusError } from '../../common/status.ts';
 import type { Tensor, TensorSpec } from '../../common/tensor.ts';
 
@@ -15,6 +15,8 @@ export type RunOutcome =
       readonly ok: true;
       /** The whole batch's outputs, in the model's order; good until `done` returns. */
       readonly outputs: readonly Tensor[];
+      /** Inside the runtime, without any way to it and back. */
+      readonly runNs: number;
       readonly computeInputNs: number;
       readonly computeInferNs: number;
       readonly computeOutputNs: number;
@@ -26,12 +28,21 @@ export type RunOutcome =
       readonly hasEnded: boolean;
     };
 
+/**
+ * Where runs happen. inline: on the calling thread, `done` is called before `run` returns;
+ * inline_public: there too, by the package's public API, which answers in a later turn.
+ */
+export type Way = 'worker' | 'inline' | 'inline_public';
+
 export interface EngineInstance {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  readonly way: Way;
+  /** How long its thread was blocked by loading the model. */
+  readonly loadMs: number;
   /**
-   * Copies the inputs before it returns; calls `done` once, never before it returns. The next run
-   * may be started from within `done`, before its outputs are read.
+   * Copies the inputs before it returns; calls `done` once. The next run may be started from within
+   * `done`, before its outputs are read.
    */
   run(batch: Batch, done: (outcome: RunOutcome) => void): void;
   /** Waits for the run in flight, gives the memory back, leaves the thread. Never kills. */

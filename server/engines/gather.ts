@@ -23,7 +23,7 @@ export function gather(batch: Batch, slab: Slab | undefined): Slab {
     for (const { inputs } of batch.requests) {
       const tensor = inputs[input];
       if (tensor === undefined) continue;
-      copy(tensor, target.bytes, at);
+      copyInput(tensor, target.bytes, at);
       at += tensor.bytes.length;
     }
   }
@@ -31,7 +31,7 @@ export function gather(batch: Batch, slab: Slab | undefined): Slab {
 }
 
 /** BOOL becomes 0 or 1 on the way: native code may take any other byte for neither. */
-function copy(tensor: Tensor, target: Uint8Array, at: number): void {
+export function copyInput(tensor: Tensor, target: Uint8Array, at: number): void {
   const { bytes } = tensor;
   if (tensor.datatype !== 'BOOL') {
     target.set(bytes, at);

@@ -3,7 +3,7 @@
 import type { Clock } from '../../common/clock.ts';
 import { Code, StatusError } from '../../common/status.ts';
 import type { ModelFailure } from '../loaded-model.ts';
-import type { Batch, EngineInstance, RunOutcome } from './engine.ts';
+import type { Batch, EngineInstance, RunOutcome, Way } from './engine.ts';
 import { RestartPolicy } from './restart-policy.ts';
 
 export interface PoolOptions {
@@ -27,6 +27,8 @@ interface Slot {
   readonly index: number;
   readonly policy: RestartPolicy;
   instance: EngineInstance | undefined;
+  /** Takes its place after the run in flight. */
+  successor: EngineInstance | undefined;
   run: { readonly done: (outcome: RunOutcome) => void; readonly startedMs: number } | undefined;
   isHung: boolean;
 }
@@ -44,7 +46,8 @@ export class InstancePool {
     this.#options = options;
     this.#events = events;
     this.#slots = options.instances.map((instance, index) => {
-      return { index, policy: new RestartPolicy(), instance, run: undefined, isHung: false };
+      const policy = new RestartPolicy();
+      return { index, policy, instance, successor: undefined, run: undefined, isHung: false };
     });
     for (const slot of this.#slots) if (slot.instance) this.#attend(slot, slot.instance);
   }
@@ -58,13 +61,51 @@ export class InstancePool {
     return this.#slots.filter(({ instance }) => instance !== undefined).length;
   }
 
-  /** `index` is free. `done` is called once, not before this returns. */
+  /** Of the first instance that has one. */
+  get way(): Way {
+    return this.#slots.find(({ instance }) => instance !== undefined)?.instance?.way ?? 'worker';
+  }
+
+  /** `index` is free. `done` is called once, before this returns where the instance is inline. */
   run(index: number, batch: Batch, done: (outcome: RunOutcome) => void): void {
     const slot = this.#slots[index];
     if (slot?.instance === undefined) throw new RangeError(`instance ${index} is not there`);
     slot.run = { done, startedMs: this.#options.clock.nowMs() };
     slot.instance.run(batch, (outcome) => this.#settle(slot, outcome));
-    if (this.#watch === undefined) this.#watchAfter(this.#options.maxRunMs);
+    if (slot.run === undefined || this.#watch !== undefined) return;
+    this.#watchAfter(this.#options.maxRunMs);
+  }
+
+  /**
+   * Puts a replacement (of PoolOptions.startInstance) in the place of the instance, once it is
+   * there and no run is in flight. @throws why there is none; the instance stays
+   */
+  async replace(index: number): Promise<void> {
+    const slot = this.#slots[index];
+    if (slot === undefined || this.#ends || this.#hasFailed) return;
+    const instance = await this.#whileStarting(this.#options.startInstance());
+    slot.successor = instance;
+    if (slot.run === undefined) this.#succeed(slot);
+  }
+
+  #succeed(slot: Slot): void {
+    const { successor, instance } = slot;
+    if (successor === undefined || this.#ends) return;
+    slot.successor = undefined;
+    slot.instance = successor;
+    this.#attend(slot, successor);
+    void instance?.stop();
+  }
+
+  /** `stop` waits for it. */
+  #whileStarting<T>(starting: Promise<T>): Promise<T> {
+    const settled = starting.then(
+      () => {},
+      () => {},
+    );
+    this.#starting.add(settled);
+    void settled.finally(() => this.#starting.delete(settled));
+    return starting;
   }
 
   /** Waits for runs and threads, except for those that hang: they end whenever their run does. */
@@ -72,6 +113,7 @@ export class InstancePool {
     this.#ends = true;
     await Promise.all(this.#starting);
     const stopped = this.#slots.map((slot) => {
+      void slot.successor?.stop();
       const gone = slot.instance?.stop();
       return slot.isHung ? undefined : gone;
     });
@@ -84,6 +126,7 @@ export class InstancePool {
     slot.run = undefined;
     if (outcome.ok || !outcome.hasEnded) slot.policy.ran();
     if (slot.isHung || run === undefined) return;
+    this.#succeed(slot);
     if ((outcome.ok || !outcome.hasEnded) && !this.#hasFailed) this.#events.onFree(slot.index);
     run.done(outcome);
   }
@@ -123,7 +166,7 @@ export class InstancePool {
 
   #attend(slot: Slot, instance: EngineInstance): void {
     void instance.ended.then((error) => {
-      if (error === undefined || this.#ends) return;
+      if (error === undefined || this.#ends || slot.instance !== instance) return;
       slot.instance = undefined;
       this.#replace(slot, error);
     });
@@ -139,7 +182,8 @@ export class InstancePool {
 
   #restart(slot: Slot): void {
     if (this.#ends || this.#hasFailed) return;
-    const started = this.#options.startInstance().then(
+    const started = this.#whileStarting(this.#options.startInstance());
+    void started.then(
       (instance) => {
         slot.instance = instance;
         this.#attend(slot, instance);
@@ -147,7 +191,5 @@ export class InstancePool {
       },
       (error: StatusError) => this.#replace(slot, error),
     );
-    this.#starting.add(started);
-    void started.finally(() => this.#starting.delete(started));
   }
 }

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, statusOf } from '../../common/status.ts';
 import { MAX_INSTANCES } from '../../model/config/derive.ts';
+import type { Execution } from '../../model/config/policy.ts';
 import {
   DEFAULT_MAX_LOAD_MS,
   DEFAULT_MAX_QUEUE_BYTES,
@@ -15,6 +16,8 @@ import {
 } from '../loaded-model.ts';
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
+import { obstacleToInline } from './inline-cost.ts';
+import { type InlineOptions, startInlineInstance } from './onnx/inline.ts';
 import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
 import { SpareThreads } from './onnx/thread.ts';
 import { unbatchable, warmUp } from './warm-up.ts';
@@ -25,6 +28,16 @@ const FILE_TO_MEMORY_RATIO = 1.5;
 /** Starts one instance; given by tests that watch or disturb it. */
 export type StartInstance = (options: InstanceOptions) => Promise<EngineInstance>;
 
+/** Starts one on the calling thread. */
+export type StartInline = (options: InlineOptions) => Promise<EngineInstance>;
+
+export interface LoadModelSettings {
+  /** For models whose configuration does not say. Default 'auto'. */
+  readonly execution?: Execution;
+  /** Given by tests. */
+  readonly startInline?: StartInline;
+}
+
 /** ONNX Runtime's instances, on threads that are used again. */
 export function onnxInstances(threads = new SpareThreads()): StartInstance {
   return (options) => startOnnxInstance(options, threads);
@@ -34,11 +47,18 @@ export function onnxInstances(threads = new SpareThreads()): StartInstance {
  * The loads of one thread happen one after the other: so the memory that each takes can be told,
  * and a death in one of them names the right version.
  */
-export function createLoadModel(startInstance = onnxInstances()): LoadModel {
+export function createLoadModel(
+  startInstance = onnxInstances(),
+  settings: LoadModelSettings = {},
+): LoadModel {
   let last: Promise<unknown> = Promise.resolve();
   const busy: BusyThreads = new Map();
   return (options) => {
-    const loaded = last.then(() => load(options, startInstance, busy));
+    const execution = options.execution ?? settings.execution ?? 'auto';
+    const { startInline = startInlineInstance } = settings;
+    const loaded = last.then(() =>
+      load({ ...options, execution }, startInstance, startInline, busy),
+    );
     last = loaded.catch(() => undefined);
     return loaded;
   };
@@ -50,6 +70,7 @@ type BusyThreads = Map<string, Promise<void>>;
 async function load(
   options: LoadModelOptions,
   start: StartInstance,
+  startInline: StartInline,
   busy: BusyThreads,
 ): Promise<LoadedModel> {
   checkOptions(options);
@@ -68,7 +89,7 @@ async function load(
   if (reason !== undefined) throw new StatusError(Code.FAILED_PRECONDITION, reason);
   const fileBytes = await sizeOf(options.modelPath);
   await quarantine?.arm(model, version);
-  const work = new Load(options, start);
+  const work = new Load(options, start, startInline);
   try {
     return await work.run(fileBytes);
   } finally {
@@ -89,15 +110,19 @@ async function load(
 class Load {
   readonly #options: LoadModelOptions;
   readonly #start: StartInstance;
+  readonly #startInline: StartInline;
   readonly #clock: Clock;
-  readonly #instances: EngineInstance[] = [];
+  #instances: readonly EngineInstance[] = [];
   #isGivenUp = false;
   /** There once the load was given up: resolves when its threads are done. */
   freed: Promise<void> | undefined;
+  /** Why it does not run inline; '' when it does. */
+  #obstacle = '';
 
-  constructor(options: LoadModelOptions, start: StartInstance) {
+  constructor(options: LoadModelOptions, start: StartInstance, startInline: StartInline) {
     this.#options = options;
     this.#start = start;
+    this.#startInline = startInline;
     this.#clock = options.clock ?? systemClock;
   }
 
@@ -126,19 +151,52 @@ class Load {
     return this.#serve(Math.max(FILE_TO_MEMORY_RATIO * fileBytes, grownBytes));
   }
 
+  /** The first is loaded in a worker in any case: what it costs is not known before. */
   async #startAll(): Promise<void> {
     const { maxBatchSize = 0, instanceCount = 1, observer } = this.#options;
     for (let index = 0; index < instanceCount && !this.#isGivenUp; index++) {
       const instance = await this.#startOne();
-      this.#instances.push(instance);
+      this.#instances = [...this.#instances, instance];
       const problem = unbatchable(instance.inputs, maxBatchSize);
       if (problem !== undefined) {
         throw invalidArgument(
           `the model can't be served with max_batch_size ${maxBatchSize}, set it to 0: ${problem}`,
         );
       }
-      const failed = await warmUp(instance, maxBatchSize);
-      if (failed !== undefined && index === 0) observer?.warmUpFailed?.(failed);
+      const warm = await warmUp(instance, maxBatchSize);
+      if (index > 0) continue;
+      if (warm.problem !== undefined) observer?.warmUpFailed?.(warm.problem);
+      if (await this.#moveInline(instance, warm.fullRunNs)) return;
+    }
+  }
+
+  /** Whether the model runs inline from now on; then the worker is free again. */
+  async #moveInline(worker: EngineInstance, fullRunNs: number | undefined): Promise<boolean> {
+    const { execution = 'worker', maxBatchSize = 0, modelPath } = this.#options;
+    const { instanceCount = 1, intraOpThreads = 1, hasFixedCost = false } = this.#options;
+    const { inputs, outputs, loadMs } = worker;
+    const obstacle = obstacleToInline({
+      ...{ execution, inputs, maxBatchSize, instanceCount, intraOpThreads, hasFixedCost },
+      ...{ loadMs, fullRunNs },
+    });
+    this.#obstacle = obstacle ?? '';
+    if (obstacle !== undefined || this.#isGivenUp) return false;
+    try {
+      const clock = this.#clock;
+      const inline = await this.#startInline({
+        ...{ modelPath, intraOpThreads, clock, maxBatchSize, inputs, outputs },
+      });
+      this.#instances = [inline, worker];
+      await warmUp(inline, maxBatchSize);
+      this.#instances = [inline];
+      await worker.stop();
+      return true;
+    } catch (thrown) {
+      if (execution === 'inline') throw thrown;
+      await Promise.all(this.#instances.map((one) => (one === worker ? undefined : one.stop())));
+      this.#instances = [worker];
+      this.#obstacle = statusOf(thrown).message;
+      return false;
     }
   }
 
@@ -154,6 +212,7 @@ class Load {
   #serve(memoryBytes: number): LoadedModel {
     const { model, version, maxBatchSize = 0, observer = {}, onFailed } = this.#options;
     const [first] = this.#instances;
+    observer.wayChosen?.(first?.way ?? 'worker', this.#obstacle);
     return new BatchedModel({
       model,
       version,
@@ -164,6 +223,7 @@ class Load {
       onFailed,
       instances: this.#instances,
       startInstance: () => this.#startOne(),
+      leavesWhenSlow: this.#options.execution === 'auto',
       clock: this.#clock,
       maxRunMs: this.#options.maxRunMs ?? DEFAULT_MAX_RUN_MS,
       limits: {

@@ -1,12 +1,13 @@
 // One instance of an ONNX model: the owner's end of a worker thread that runs it. Gathers a batch
 // into shared memory, rings, and hands the outputs out as views when the answer comes.
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import type { Clock } from '../../../common/clock.ts';
 import { Code, codeOf, StatusError } from '../../../common/status.ts';
 import type { Tensor, TensorSpec } from '../../../common/tensor.ts';
 import type { Batch, EngineInstance, RunOutcome } from '../engine.ts';
 import { gather } from '../gather.ts';
 import { readTable, Slab } from '../slab.ts';
+import { loadProblem, runProblem } from './problems.ts';
 import { COMMAND, type WorkerMessage } from './protocol.ts';
 import type { EngineThread, SpareThreads } from './thread.ts';
 
@@ -38,6 +39,8 @@ interface Run {
 class OnnxInstance implements EngineInstance {
   inputs: readonly TensorSpec[] = [];
   outputs: readonly TensorSpec[] = [];
+  readonly way = 'worker';
+  loadMs = 0;
   readonly loaded: Promise<void>;
   readonly ended: Promise<StatusError | undefined>;
   readonly #options: InstanceOptions;
@@ -104,12 +107,13 @@ class OnnxInstance implements EngineInstance {
     else if (message.kind === 'output_slab') {
       this.#outputSlabs[message.index] = new Slab(message.slab);
     } else if (message.kind === 'run_failed') {
-      const text = `${basename(this.#options.modelPath)} failed to run: ${plain(message.message)}`;
-      const error = new StatusError(codeOf(message.code), text);
+      const { code, message: text } = message;
+      const error = runProblem(codeOf(code), text, this.#options.modelPath);
       this.#finish({ ok: false, error, hasEnded: false });
     } else if (message.kind === 'loaded') {
       this.inputs = message.inputs;
       this.outputs = message.outputs;
+      this.loadMs = message.loadMs;
       this.#settleLoad(undefined);
     } else {
       this.#release();
@@ -154,6 +158,7 @@ class OnnxInstance implements EngineInstance {
     return {
       ok: true,
       outputs,
+      runNs: this.#thread.runNs,
       computeInputNs: run.computeInputNs,
       computeInferNs: Math.max(0, sinceNs - computeOutputNs),
       computeOutputNs,
@@ -177,25 +182,4 @@ class OnnxInstance implements EngineInstance {
 
 function internal(message: string): StatusError {
   return new StatusError(Code.INTERNAL, message);
-}
-
-/** One line: where the runtime's own source says it is helps nobody here. */
-function plain(message: string): string {
-  return message.replaceAll(/\s+/g, ' ').trim();
-}
-
-/** ONNX Runtime's reason, without this machine's folders in it. */
-function loadProblem(message: string, modelPath: string): string {
-  const folder = dirname(modelPath);
-  const text = plain(message)
-    .replaceAll(`${folder}/`, '')
-    .replaceAll(folder, '.')
-    .replaceAll(/"\/[^"]*"/g, '"(outside)"');
-  const type = /^Unsupported data type: (\d+)$/.exec(text)?.[1];
-  if (type === undefined) return `${basename(modelPath)} can not be loaded: ${text}`;
-  const name = type === '16' ? 'BF16' : `of ONNX element type ${type}`;
-  return (
-    `${basename(modelPath)} has inputs or outputs ${name}, which ONNX Runtime's binding for Node ` +
-    'does not carry: cast them to FP32 inside the model'
-  );
 }

@@ -8,7 +8,7 @@ import type { TensorSpec } from '../../../common/tensor.ts';
 /** Words of the control block (Int32). */
 export const CONTROL = { DOORBELL: 0, COMMAND: 1 } as const;
 /** The same block as Float64: what the worker measured in its last run. */
-export const MEASURED = { OUTPUT_NS: 1 } as const;
+export const MEASURED = { OUTPUT_NS: 1, RUN_NS: 2 } as const;
 export const CONTROL_BYTES = 64;
 
 export const COMMAND = { LOAD: 1, RUN: 2, STOP: 3, END: 4 } as const;
@@ -36,7 +36,12 @@ export interface InputSlabMessage {
  */
 export type WorkerMessage =
   | number
-  | { readonly kind: 'loaded'; readonly inputs: TensorSpec[]; readonly outputs: TensorSpec[] }
+  | {
+      readonly kind: 'loaded';
+      readonly inputs: TensorSpec[];
+      readonly outputs: TensorSpec[];
+      readonly loadMs: number;
+    }
   | { readonly kind: 'load_failed'; readonly message: string }
   | { readonly kind: 'output_slab'; readonly index: number; readonly slab: SharedArrayBuffer }
   | { readonly kind: 'run_failed'; readonly code: number; readonly message: string }

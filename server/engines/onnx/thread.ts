@@ -50,6 +50,11 @@ export class EngineThread {
     return this.#measured[MEASURED.OUTPUT_NS] ?? 0;
   }
 
+  /** Of the last run, inside the runtime. */
+  get runNs(): number {
+    return this.#measured[MEASURED.RUN_NS] ?? 0;
+  }
+
   /** The message is there before the thread wakes. */
   command(command: Command, message?: LoadMessage | InputSlabMessage): void {
     if (message !== undefined) this.#worker.postMessage(message);

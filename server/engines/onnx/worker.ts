@@ -4,8 +4,10 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Code, statusOf } from '../../../common/status.ts';
 import type { TensorSpec } from '../../../common/tensor.ts';
-import { layOut, readTable, Slab, slabFor, writeTable } from '../slab.ts';
-import { arrayOver, datatypeOf, type OrtType, ortTypeOf } from './element-types.ts';
+import { layOut, Slab, slabFor, writeTable } from '../slab.ts';
+import type { OrtValue } from './binding.ts';
+import { datatypeOf } from './element-types.ts';
+import { bytesOfValue, feedsOf } from './feeds.ts';
 import {
   COMMAND,
   CONTROL,
@@ -15,12 +17,14 @@ import {
   type WorkerMessage,
   type WorkerSetup,
 } from './protocol.ts';
-import { decodeStrings, encodeStrings } from './string-tensors.ts';
 
 // With it the package would make tensors that its own native part can't read: FP16 inputs and
 // outputs work as 16-bit patterns only (onnxruntime-node 1.30 on Node 24).
 Reflect.deleteProperty(globalThis, 'Float16Array');
 const ort = await import('onnxruntime-node');
+
+/** The package's code takes anything with a tensor's fields, its type wants its own class. */
+type Feeds = Parameters<InferenceSession['run']>[0];
 
 const FATAL_ONLY = 4;
 const setup = workerData as WorkerSetup;
@@ -58,29 +62,6 @@ function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: stri
   });
 }
 
-/** Views of the inputs where they are; the runtime reads shared memory like its own. */
-function feed(slab: Slab, inputs: readonly TensorSpec[]): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = {};
-  for (const [index, place] of readTable(slab.words, inputs.length).entries()) {
-    const { name, datatype } = inputs[index] ?? { name: '', datatype: 'FP32' as const };
-    const { offset, lengthBytes, shape } = place;
-    const type = ortTypeOf(datatype);
-    if (type === undefined) throw new Error(`input '${name}' is ${datatype}`);
-    const data =
-      type === 'string'
-        ? decodeStrings(slab.bytes.subarray(offset, offset + lengthBytes))
-        : arrayOver(type, slab.buffer, offset, lengthBytes);
-    feeds[name] = new ort.Tensor(type as 'float32', data as Float32Array, shape);
-  }
-  return feeds;
-}
-
-function bytesOf(tensor: Tensor): Uint8Array {
-  if (tensor.type === ('string' satisfies OrtType)) return encodeStrings(tensor.data as string[]);
-  const { buffer, byteOffset, byteLength } = tensor.data as Uint8Array;
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
 /** The two slabs of one model's outputs, used in turn. */
 class OutputSlabs {
   readonly #slabs: (Slab | undefined)[] = [undefined, undefined];
@@ -89,7 +70,7 @@ class OutputSlabs {
   /** Copies the outputs, telling the owner of a new slab. Returns which it is. */
   publish(results: readonly Tensor[]): number {
     const index = this.#turn;
-    const data = results.map(bytesOf);
+    const data = results.map((value) => bytesOfValue(value as unknown as OrtValue));
     const { places, sizeBytes } = layOut(
       results.map(({ dims }, i) => ({ lengthBytes: data[i]?.length ?? 0, shape: dims })),
     );
@@ -112,8 +93,12 @@ async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): 
     const message = receive() as InputSlabMessage | undefined;
     if (message !== undefined) slab = new Slab(message.slab);
     try {
-      const results = await session.run(feed(slab, inputs), { logSeverityLevel: FATAL_ONLY });
+      const beganMs = performance.now();
+      const results = await session.run(feedsOf(slab, inputs) as unknown as Feeds, {
+        logSeverityLevel: FATAL_ONLY,
+      });
       const startMs = performance.now();
+      measured[MEASURED.RUN_NS] = (startMs - beganMs) * 1e6;
       const index = outputs.publish(session.outputNames.map((name) => results[name] as Tensor));
       measured[MEASURED.OUTPUT_NS] = (performance.now() - startMs) * 1e6;
       tell(index);
@@ -127,6 +112,7 @@ async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): 
 async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
   let session: InferenceSession | undefined;
   let inputs: TensorSpec[];
+  const beganMs = performance.now();
   try {
     session = await ort.InferenceSession.create(modelPath, {
       intraOpNumThreads: intraOpThreads,
@@ -134,7 +120,8 @@ async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
       logSeverityLevel: FATAL_ONLY,
     });
     inputs = specsOf(session.inputMetadata, 'input');
-    tell({ kind: 'loaded', inputs, outputs: specsOf(session.outputMetadata, 'output') });
+    const outputs = specsOf(session.outputMetadata, 'output');
+    tell({ kind: 'loaded', inputs, outputs, loadMs: performance.now() - beganMs });
   } catch (thrown) {
     await session?.release();
     tell({ kind: 'load_failed', message: statusOf(thrown).message });

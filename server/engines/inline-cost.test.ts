@@ -1,0 +1,59 @@
+import test from 'ava';
+import {
+  INLINE_LEAVES_ABOVE_US,
+  InlineCost,
+  type InlineFacts,
+  MAX_INLINE_LOAD_MS,
+  MAX_INLINE_RUN_US,
+  obstacleToInline,
+} from './inline-cost.ts';
+
+const FAST: InlineFacts = {
+  execution: 'auto',
+  inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 16] }],
+  maxBatchSize: 64,
+  instanceCount: 1,
+  intraOpThreads: 1,
+  hasFixedCost: true,
+  loadMs: 5,
+  fullRunNs: 20_000,
+};
+
+test('a model that is cheap, and known to stay so, runs inline', (t) => {
+  t.is(obstacleToInline(FAST), undefined);
+  t.is(obstacleToInline({ ...FAST, fullRunNs: MAX_INLINE_RUN_US * 1e3 }), undefined);
+  const slow = { fullRunNs: MAX_INLINE_RUN_US * 1e3 + 1, loadMs: MAX_INLINE_LOAD_MS + 1 };
+  const cases: readonly [Partial<InlineFacts>, RegExp][] = [
+    [slow, /takes 301 us, above 300/],
+    [{ loadMs: slow.loadMs }, /loading takes 101 ms, above 100/],
+    [{ fullRunNs: undefined }, /could not be run/],
+    [{ hasFixedCost: false }, /operators/],
+    [{ instanceCount: 2 }, /2 instances/],
+    [{ intraOpThreads: 4 }, /4 threads/],
+    [{ inputs: [{ name: 's', datatype: 'BYTES', shape: [-1, 1] }] }, /'s' is text/],
+    [{ inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, -1] }] }, /'x' has open dimensions/],
+    [{ maxBatchSize: 0 }, /'x' has open dimensions/],
+    [{ execution: 'worker' }, /configured/],
+  ];
+  for (const [facts, reason] of cases) {
+    t.regex(obstacleToInline({ ...FAST, ...facts }) ?? '', reason);
+    if (facts.execution === undefined) {
+      t.is(obstacleToInline({ ...FAST, ...facts, execution: 'inline' }), undefined);
+    }
+  }
+});
+
+test('one long run is an interruption, two in a row or many slow ones are a slow model', (t) => {
+  const limitNs = INLINE_LEAVES_ABOVE_US * 1e3;
+  const cost = new InlineCost();
+  for (let run = 0; run < 1000; run += 1) t.false(cost.ran(limitNs / 10));
+  t.false(cost.ran(1e9), 'one second, once');
+  t.true(cost.ran(1e9));
+  cost.reset();
+  t.is(cost.meanNs, 0);
+  let runs = 1;
+  while (!cost.ran(limitNs * 1.5)) runs += 1;
+  t.true(runs > 10 && runs < 64, `${runs} runs`);
+  cost.reset();
+  for (let run = 0; run < 1000; run += 1) t.false(cost.ran(limitNs * 0.99), 'between the borders');
+});

@@ -1,0 +1,80 @@
+// Whether a model's runs belong on the thread that serves. Pure: what was measured goes in, where
+// to run comes out. A run there saves the hop to a thread and back (some 50 us, twice), and blocks
+// every other call meanwhile: so it must be short, and known to stay short.
+
+import type { TensorSpec } from '../../common/tensor.ts';
+import type { Execution } from '../../model/config/policy.ts';
+
+/** A full batch that takes longer is no inline run: another call would wait for it too long. */
+export const MAX_INLINE_RUN_US = 300;
+/**
+ * A mean above it moves the model to a worker, where it stays until it is loaded again. Twice what
+ * lets it in, so that a model at the border does not wander.
+ */
+export const INLINE_LEAVES_ABOVE_US = 600;
+/** Loading blocks the thread too; a model that took longer in a worker stays there. */
+export const MAX_INLINE_LOAD_MS = 100;
+/** Runs that the mean looks back on. */
+const MEAN_OVER_RUNS = 32;
+/**
+ * A single run counts as this many times the limit at most: one that was interrupted (a busy
+ * machine) must not move a model, two in a row may.
+ */
+const MOST_LIMITS_A_RUN = 16;
+
+export interface InlineFacts {
+  readonly execution: Execution;
+  readonly inputs: readonly TensorSpec[];
+  readonly maxBatchSize: number;
+  readonly instanceCount: number;
+  readonly intraOpThreads: number;
+  /** Every operator's cost follows from the shapes of the inputs (model/onnx/fixed-cost.ts). */
+  readonly hasFixedCost: boolean;
+  readonly loadMs: number;
+  /** Of a full batch of zeros; undefined where that failed or was too large to try. */
+  readonly fullRunNs: number | undefined;
+}
+
+/** Why the model runs in workers; undefined: it runs inline. */
+export function obstacleToInline(facts: InlineFacts): string | undefined {
+  if (facts.execution === 'inline') return undefined;
+  if (facts.execution === 'worker') return 'configured so';
+  const { inputs, maxBatchSize, fullRunNs } = facts;
+  if (facts.instanceCount > 1) return `it has ${facts.instanceCount} instances`;
+  if (facts.intraOpThreads > 1) return `a run has ${facts.intraOpThreads} threads`;
+  if (!facts.hasFixedCost) return 'its operators may cost more than their shapes tell';
+  for (const { name, datatype, shape } of inputs) {
+    if (datatype === 'BYTES') return `input '${name}' is text of any length`;
+    const inner = maxBatchSize > 0 ? shape.slice(1) : shape;
+    if (inner.includes(-1)) return `input '${name}' has open dimensions`;
+  }
+  if (fullRunNs === undefined) return 'a full batch of zeros could not be run';
+  if (fullRunNs > MAX_INLINE_RUN_US * 1e3) {
+    return `a full batch takes ${Math.ceil(fullRunNs / 1e3)} us, above ${MAX_INLINE_RUN_US}`;
+  }
+  if (facts.loadMs > MAX_INLINE_LOAD_MS) {
+    return `loading takes ${Math.ceil(facts.loadMs)} ms, above ${MAX_INLINE_LOAD_MS}`;
+  }
+  return undefined;
+}
+
+/** Watches the runs of an inline model. */
+export class InlineCost {
+  #meanNs = 0;
+
+  get meanNs(): number {
+    return this.#meanNs;
+  }
+
+  /** Event: a run took so long. True: it has become too slow for the thread. */
+  ran(ns: number): boolean {
+    const limitNs = INLINE_LEAVES_ABOVE_US * 1e3;
+    const counted = Math.min(ns, limitNs * MOST_LIMITS_A_RUN);
+    this.#meanNs += (counted - this.#meanNs) / MEAN_OVER_RUNS;
+    return this.#meanNs > limitNs;
+  }
+
+  reset(): void {
+    this.#meanNs = 0;
+  }
+}
