@@ -44,9 +44,9 @@ export class ConnectionOwner implements ConnectionHandler {
     this.#seen.set(stream.id, { stream, hasHeaders: false, isEnded: false, isOver: false });
   }
 
-  /** Streams that nobody was told the end of. */
-  get left(): number {
-    return [...this.#seen.values()].filter((seen) => !seen.isOver).length;
+  /** Streams that we were told of, and not of their end. */
+  get open(): readonly Stream[] {
+    return [...this.#seen.values()].filter(({ isOver }) => !isOver).map(({ stream }) => stream);
   }
 
   onHeaders(stream: Stream, headers: HeaderList, isEnd: boolean): void {

@@ -81,10 +81,18 @@ function play(isServer: boolean, input: Input, chunks: readonly Uint8Array[]): P
     if (!(connection.deadlineMs() >= 0)) verdict ??= `a deadline at ${connection.deadlineMs()}`;
   });
   const events = [...owner.events];
+  if (connection.isFailed && owner.open.length > 0) {
+    verdict ??= `nobody was told of the end of ${owner.open.length} streams`;
+  }
   return { owner, events, verdict: verdict ?? end(connection, owner) };
 }
 
 function end(connection: Connection, owner: ConnectionOwner): Verdict {
+  for (const stream of owner.open) connection.reset(stream, 8);
+  if (connection.unconsumedBytes !== 0) {
+    return `the window is ${connection.unconsumedBytes} bytes short, and no stream has them`;
+  }
+  if (connection.openStreams !== 0) return 'streams are open that nobody was told of';
   connection.take();
   connection.onTime(200_000);
   connection.take();
@@ -92,7 +100,6 @@ function end(connection: Connection, owner: ConnectionOwner): Verdict {
   connection.take();
   if (owner.broken !== undefined) return owner.broken;
   if (connection.openStreams !== 0) return `${connection.openStreams} streams are left`;
-  if (owner.left !== 0) return `nobody was told of the end of ${owner.left} streams`;
   if (connection.heldBytes !== 0) return `${connection.heldBytes} bytes are left`;
   connection.receive(Buffer.alloc(100), 200_001);
   return connection.take().length === 0 ? undefined : 'sends after its end';

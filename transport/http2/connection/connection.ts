@@ -276,12 +276,16 @@ export class Connection implements FrameSink {
     if (this.#state.isFailed) this.#reader.stop();
   }
 
+  /** Received and not consumed yet, of all streams: what the peer's window is short of. */
+  get unconsumedBytes(): number {
+    const { isFailed, options, receiveWindowBytes, creditBytes } = this.#state;
+    return isFailed ? 0 : options.connectionWindowBytes - receiveWindowBytes - creditBytes;
+  }
+
   /** Bytes held: received and not consumed, queued, waiting to be taken, in a cut frame. */
   get heldBytes(): number {
-    const state = this.#state;
-    let held = state.queuedBytes + state.output.sizeBytes + this.#reader.heldBytes;
-    for (const stream of state.streams.values()) held += stream.unconsumedBytes;
-    return held;
+    const { queuedBytes, output } = this.#state;
+    return this.unconsumedBytes + queuedBytes + output.sizeBytes + this.#reader.heldBytes;
   }
 
   onFrame(
