@@ -276,6 +276,11 @@ export class Connection implements FrameSink {
     if (this.#state.isFailed) this.#reader.stop();
   }
 
+  /** What waits to be taken. */
+  get unsentBytes(): number {
+    return this.#state.output.sizeBytes;
+  }
+
   /** Received and not consumed yet, of all streams: what the peer's window is short of. */
   get unconsumedBytes(): number {
     const { isFailed, options, receiveWindowBytes, creditBytes } = this.#state;

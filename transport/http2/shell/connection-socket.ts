@@ -3,12 +3,19 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Connection } from '../connection/connection.ts';
+import { OUTPUT_BYTES } from '../connection/send-queue.ts';
 
 /** Milliseconds that only go forward; the one clock of a connection. */
 export type NowMs = () => number;
 
 /** After GOAWAY, the peer has this long to read it and close; then the socket is destroyed. */
 const LINGER_MS = 1_000;
+/**
+ * With so much unsent, nothing more is read: who takes no answers is asked no more questions. It is
+ * more than data alone can come to. Two ends that stop reading because each has some data to write
+ * would wait for each other without end.
+ */
+const PAUSE_BYTES = 2 * OUTPUT_BYTES;
 /** setTimeout takes no longer ones; the deadline is looked at again then. */
 const LONGEST_TIMER_MS = 3_600_000;
 
@@ -59,8 +66,7 @@ export class ConnectionSocket {
       if (chunks.length > 1) socket.uncork();
       if (chunks.length === 0) break;
     }
-    // Who takes no answers is asked no more questions.
-    if (socket.writableNeedDrain && !this.#connection.isDone) socket.pause();
+    if (this.#connection.unsentBytes > PAUSE_BYTES && !this.#connection.isDone) socket.pause();
     if (this.#connection.isDone && !this.#connection.hasOutput) this.#end();
     else this.#arm();
   }

@@ -8,7 +8,6 @@ import { duplexPair } from 'node:stream';
 import test from 'ava';
 import { Connection } from '../connection/connection.ts';
 import { CollectHandler, EchoHandler } from '../connection/echo-handler.ts';
-import { DEFAULT_LIMITS } from '../connection/limits.ts';
 import { connectionOptions } from '../connection/options.ts';
 import type { Stream } from '../connection/stream.ts';
 import { headerField } from '../hpack/header-field.ts';
@@ -189,11 +188,24 @@ test("our client at node's server: many calls at once, small and large", async (
   await once(server, 'close');
 });
 
+/** Answers with headers alone, which no window holds back. */
+class WordyHandler extends EchoHandler {
+  #connection: Connection | undefined;
+
+  override serve(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  override onHeaders(stream: Stream): void {
+    const fields = [headerField(':status', '200'), headerField('x-long', 'x'.repeat(3_000))];
+    this.#connection?.sendHeaders(stream, fields, true);
+  }
+}
+
 test('a peer that reads nothing is not read from either, and loses nothing', async (t) => {
   const [ours, theirs] = duplexPair({ highWaterMark: 4096 });
-  const handler = new EchoHandler();
-  const limits = { ...DEFAULT_LIMITS, unsentControlBytes: 20_000 };
-  const connection = new Connection(connectionOptions(true, { limits }), handler, nowMs());
+  const handler = new WordyHandler();
+  const connection = new Connection(connectionOptions(true), handler, nowMs());
   handler.serve(connection);
   new ConnectionSocket(ours, connection, nowMs);
   const collected = new CollectHandler((stream, bytes) => client.consume(stream, bytes));
@@ -201,21 +213,49 @@ test('a peer that reads nothing is not read from either, and loses nothing', asy
   const request = [':method POST', ':scheme http', ':path /', ':authority a']
     .map((line) => line.split(' '))
     .map(([name = '', value = '']) => headerField(name, value));
-  for (let call = 0; call < 2_000; call++) {
+  for (let call = 0; call < 3_000; call++) {
     client.open(request, true);
     for (const chunk of client.take()) theirs.write(chunk);
   }
   t.true(theirs.writableNeedDrain);
   t.is(handler.failure, undefined);
-  t.true(handler.done < 1_000);
+  t.true(handler.done < 2_000);
   const allDone = new Promise<void>((resolve) => {
     theirs.on('data', (chunk: Buffer) => {
       client.receive(chunk, nowMs());
-      if (collected.done === 2_000) resolve();
+      if (collected.done === 3_000) resolve();
     });
   });
   await allDone;
   t.is(handler.failure, undefined);
+  ours.destroy();
+  theirs.destroy();
+});
+
+test('two ends with more to write than a pipe holds do not wait for each other', async (t) => {
+  const [ours, theirs] = duplexPair({ highWaterMark: 4096 });
+  const echo = new EchoHandler();
+  const server = new Connection(connectionOptions(true), echo, nowMs());
+  echo.serve(server);
+  new ConnectionSocket(ours, server, nowMs);
+  const sizeBytes = 3_000_000;
+  let wake = (): void => {};
+  const ended = new Promise<Stream>((resolve) => {
+    const consume = (stream: Stream, bytes: number) => client.consume(stream, bytes);
+    const collected = new CollectHandler(consume, resolve);
+    const client: Connection = new Connection(connectionOptions(false), collected, nowMs());
+    const shell = new ConnectionSocket(theirs, client, nowMs);
+    const request = [':method POST', ':scheme http', ':path /', ':authority a']
+      .map((line) => line.split(' '))
+      .map(([name = '', value = '']) => headerField(name, value));
+    const stream = client.open(request, false);
+    if (stream !== undefined) client.sendData(stream, Buffer.alloc(sizeBytes), true);
+    wake = () => shell.wake();
+  });
+  wake();
+  const stream = await ended;
+  t.false(stream.isReset);
+  t.is(stream.receivedBytes, sizeBytes);
   ours.destroy();
   theirs.destroy();
 });
