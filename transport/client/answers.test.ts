@@ -241,7 +241,7 @@ test('gzip is inflated within the limit, small ones and large ones, in their ord
   );
 });
 
-test('a reset tells what it means: refused is safe to send again, others have their code', async (t) => {
+test('a reset tells what it means: refused is safe to repeat, others have a code', async (t) => {
   const cases: readonly [number, CodeName, boolean | undefined][] = [
     [7, 'UNAVAILABLE', false],
     [8, 'CANCELLED', undefined],

@@ -59,7 +59,7 @@ function refusal(act: () => unknown): string {
   return '';
 }
 
-test('metadata goes behind the timeout, names of the wire left out; bad values are refused', (t) => {
+test('metadata goes behind the timeout, without names of the wire; bad values are refused', (t) => {
   const made = headers();
   const fields = made.varying(1_000, [
     ['x-text', 'a'],

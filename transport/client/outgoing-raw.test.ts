@@ -1,0 +1,240 @@
+// Calls that are passed on as they are: a proxy of a few lines between our client and our server
+// must carry all that the two carry without it.
+import { once } from 'node:events';
+import http2, { type ServerHttp2Stream } from 'node:http2';
+import net from 'node:net';
+import test from 'ava';
+import { createLog } from '../../common/log.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import { type Connector, conformance } from '../conformance.contract.ts';
+import { ErrorCode } from '../http2/frames/constants.ts';
+import type { HeaderField } from '../http2/hpack/header-field.ts';
+import { headerField } from '../http2/hpack/header-field.ts';
+import type {
+  RawBackend,
+  RawCall,
+  RawCallee,
+  RawCaller,
+  RawOpener,
+  RawRequest,
+} from '../raw-call.ts';
+import { serveGrpc } from '../server/serve-grpc.ts';
+import { connectGrpc } from './client.ts';
+import {
+  addressOf,
+  answer,
+  foreignServer,
+  framed,
+  GRPC_HEAD,
+  PATH,
+  type Script,
+} from './foreign-server.contract.ts';
+
+const log = createLog({ role: 'test', level: 'silent' });
+
+/** Joins the two ends of a call; what one end can't send on, it doesn't consume at the other. */
+class Passing implements RawCallee, RawCaller {
+  readonly #call: RawCall;
+  readonly #request: RawRequest;
+  #requestOwed = 0;
+  #answerOwed = 0;
+
+  constructor(call: RawCall, opener: RawOpener) {
+    this.#call = call;
+    this.#request = opener.open(call.path, call.fields, call.deadlineMs, this);
+  }
+  onRequestData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
+    const hasRoom = this.#request.sendData(bytes.subarray(start, end), isEnd);
+    if (hasRoom) this.#call.consumeRequest(end - start);
+    else this.#requestOwed += end - start;
+  }
+  onRequestWritable(): void {
+    this.#call.consumeRequest(this.#requestOwed);
+    this.#requestOwed = 0;
+  }
+  onCallerGone(code: number): void {
+    this.#request.reset(code);
+  }
+  onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
+    this.#call.sendHeaders(fields, isEnd);
+  }
+  onAnswerData(bytes: Uint8Array, start: number, end: number): void {
+    const hasRoom = this.#call.sendData(bytes.subarray(start, end));
+    if (hasRoom) this.#request.consumeAnswer(end - start);
+    else this.#answerOwed += end - start;
+  }
+  onAnswerWritable(): void {
+    this.#request.consumeAnswer(this.#answerOwed);
+    this.#answerOwed = 0;
+  }
+  onAnswerTrailers(fields: readonly HeaderField[]): void {
+    this.#call.sendTrailers(fields);
+  }
+  onAnswerLost(_code: number, _isUnprocessed: boolean, why: string): void {
+    this.#call.fail(new StatusError(Code.UNAVAILABLE, why));
+  }
+}
+
+const throughProxy: Connector = async (backend, maxMessageBytes) => {
+  const common = { host: '127.0.0.1', port: 0, log, maxMessageBytes };
+  const methods = backend.methods;
+  const node = await serveGrpc({ ...common, backend });
+  const upstream = connectGrpc({ address: node.address, methods, maxMessageBytes });
+  const raw: RawBackend = { rawMethods: methods, raw: (call) => new Passing(call, upstream) };
+  const nothing = { methods: new Map(), unary: () => {}, stream: () => {} };
+  const proxy = await serveGrpc({ ...common, backend: nothing, raw });
+  const client = connectGrpc({ address: proxy.address, methods, maxMessageBytes });
+  return {
+    backend: client,
+    stop: async () => {
+      client.close();
+      proxy.stop();
+      upstream.close();
+      node.stop();
+    },
+  };
+};
+
+conformance(test, 'ours through a raw proxy', throughProxy);
+
+type Heard = readonly [what: string, ...details: unknown[]];
+
+/** Keeps what it hears; consumes nothing by itself. */
+class Listener implements RawCaller {
+  readonly heard: Heard[] = [];
+  bytes = 0;
+  onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
+    this.heard.push(['headers', fields[0]?.value, isEnd]);
+  }
+  onAnswerData(_bytes: Uint8Array, start: number, end: number): void {
+    this.bytes += end - start;
+  }
+  onAnswerTrailers(fields: readonly HeaderField[]): void {
+    this.heard.push(['trailers', ...fields.map(({ name, value }) => `${name}: ${value}`)]);
+  }
+  onAnswerLost(code: number, isUnprocessed: boolean, why: string): void {
+    this.heard.push(['lost', code, isUnprocessed, why]);
+  }
+  onRequestWritable(): void {
+    this.heard.push(['writable']);
+  }
+}
+
+const FIELDS = [
+  headerField('content-type', 'application/grpc'),
+  headerField('x-key', 'kept', true),
+  headerField('x-data-bin', 'AP8'),
+];
+const METHODS = new Map([[PATH, 'unary']] as const);
+const settle = async (): Promise<void> => {
+  for (let at = 0; at < 50; at++) await new Promise((resolve) => setImmediate(resolve));
+};
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+test('fields go as they are, with the time left; the answer comes back as it is', async (t) => {
+  const seen = Promise.withResolvers<Record<string, unknown>>();
+  const script: Script = (stream, headers) => {
+    seen.resolve(headers);
+    stream.resume();
+    stream.on('end', () => answer(stream, framed('ok')));
+  };
+  const server = await foreignServer(script);
+  const client = connectGrpc({ address: server.address, methods: METHODS });
+  const listener = new Listener();
+  const request = client.open(PATH, FIELDS, performance.now() + 60_000, listener);
+  t.false(request.sendData(framed('a'), false), 'there is no connection yet');
+  request.sendData(framed('b'), true);
+  t.deepEqual(listener.heard, []);
+  await until(() => listener.heard.length === 2);
+  t.deepEqual(listener.heard, [
+    ['headers', '200', false],
+    ['trailers', 'grpc-status: 0'],
+  ]);
+  t.is(listener.bytes, 7);
+  request.consumeAnswer(7);
+  const headers = await seen.promise;
+  t.is(headers[':path'], PATH);
+  t.is(headers['x-key'], 'kept');
+  t.is(headers['x-data-bin'], 'AP8');
+  t.regex(String(headers['grpc-timeout']), /^\d{5}m$/);
+  t.deepEqual(headers[http2.sensitiveHeaders as unknown as string], ['x-key'], 'never indexed');
+  client.close();
+  await server.stop();
+});
+
+test('what is not consumed is not sent: a window is all that is held', async (t) => {
+  const sending: ServerHttp2Stream[] = [];
+  const script: Script = (stream) => {
+    sending.push(stream);
+    stream.respond(GRPC_HEAD);
+    stream.write(Buffer.alloc(10_000_000));
+  };
+  const server = await foreignServer(script);
+  const client = connectGrpc({ address: server.address, methods: METHODS });
+  const listener = new Listener();
+  const request = client.open(PATH, FIELDS, Number.POSITIVE_INFINITY, listener);
+  request.sendData(framed(''), true);
+  await until(() => listener.bytes === 1_048_576);
+  await settle();
+  t.is(listener.bytes, 1_048_576, 'the window of a stream');
+  request.consumeAnswer(1_048_576);
+  await until(() => listener.bytes === 2_097_152);
+  request.reset(ErrorCode.CANCEL);
+  const [stream] = sending;
+  if (stream !== undefined && !stream.closed) await once(stream, 'close');
+  t.deepEqual(listener.heard, [['headers', '200', false]]);
+  t.is(stream?.rstCode, 8);
+  client.close();
+  await server.stop();
+});
+
+test('resets and losses are told, with what they allow; nothing from within open()', async (t) => {
+  const script: Script = (stream, headers, session) => {
+    const how = String(headers['x-how']);
+    if (how === 'cut') session.socket.destroy();
+    else stream.close(Number(how));
+  };
+  const server = await foreignServer(script);
+  const client = connectGrpc({ address: server.address, methods: METHODS });
+  const lossOf = async (how: string): Promise<Heard | undefined> => {
+    const listener = new Listener();
+    const fields = [...FIELDS, headerField('x-how', how)];
+    client.open(PATH, fields, Number.POSITIVE_INFINITY, listener);
+    t.deepEqual(listener.heard, []);
+    const losses = () => listener.heard.filter(([what]) => what === 'lost');
+    await until(() => losses().length > 0);
+    return losses()[0]?.slice(0, 3) as unknown as Heard;
+  };
+  t.deepEqual(await lossOf('7'), ['lost', 7, true]);
+  t.deepEqual(await lossOf('2'), ['lost', 2, false]);
+  t.deepEqual(await lossOf('cut'), ['lost', 8, false]);
+  const probe = net.createServer();
+  const { address } = await addressOf(probe);
+  probe.close();
+  const absent = connectGrpc({ address, methods: METHODS });
+  for (let at = 0; at < 2; at++) {
+    const listener = new Listener();
+    absent.open(PATH, FIELDS, Number.POSITIVE_INFINITY, listener);
+    t.deepEqual(listener.heard, []);
+    await until(() => listener.heard.length > 0);
+    t.like(listener.heard[0], ['lost', 7, true]);
+  }
+  absent.close();
+  client.close();
+  await server.stop();
+});
+
+test('a call that waits for a connection can be given up', async (t) => {
+  const mute = net.createServer((socket) => socket.on('error', () => {}).resume());
+  const { address } = await addressOf(mute);
+  const client = connectGrpc({ address, methods: METHODS });
+  const listener = new Listener();
+  const request = client.open(PATH, FIELDS, Number.POSITIVE_INFINITY, listener);
+  request.reset(ErrorCode.CANCEL);
+  client.close();
+  await settle();
+  t.deepEqual(listener.heard, []);
+  mute.close();
+});
