@@ -2,6 +2,7 @@
 // come back in the order they came. Names never reach SQL text: tables are rows_1, rows_2, ...,
 // columns c0, c1, ...; the schema is kept beside them.
 
+import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { DuckDBAppender, DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
 import type {
@@ -30,6 +31,9 @@ import {
   otherSchema,
   scanRows,
 } from './limits.ts';
+
+/** Values that are appended before others may use the event loop: some 10 ms. */
+const MAX_STEP_CELLS = 20_000;
 
 const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
   FLOAT64: 'DOUBLE',
@@ -248,12 +252,17 @@ async function appendRows(
   const appender = await connection.createAppender(`rows_${held.table}`);
   try {
     let index = BigInt(held.accepted);
+    let cells = 0;
     for (const row of rows) {
       appender.appendBigInt(index++);
       held.columns.forEach((column, at) => {
         appendValue(appender, column.type, row[at] ?? null);
       });
       appender.endRow();
+      cells += row.length;
+      if (cells < MAX_STEP_CELLS) continue;
+      cells = 0;
+      await setImmediate();
     }
   } finally {
     appender.closeSync();
