@@ -8,6 +8,8 @@ export interface LoadClientOptions {
   readonly address: string;
   readonly connections: number;
   readonly credentials?: ChannelCredentials;
+  /** The name that the server's certificate is for, when that is not the address. */
+  readonly serverName?: string;
 }
 
 export interface LoadClient {
@@ -31,6 +33,9 @@ export function openLoadClient(options: LoadClientOptions): LoadClient {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
       'grpc.primary_user_agent': `torus-load/${at}`,
+      ...(options.serverName !== undefined && {
+        'grpc.ssl_target_name_override': options.serverName,
+      }),
     };
     const trust = options.credentials ?? credentials.createInsecure();
     return new Client(options.address, trust, channelOptions);

@@ -45,6 +45,7 @@ const UNTESTED: Record<string, string> = {
   'loadtest/rivals/http2-echo.ts': 'started by name in contender.test.ts',
   'loadtest/servers/connection-echo.ts': 'started by name in contender.test.ts',
   'loadtest/servers/control-lines.ts': 'contender.test.ts asks servers by it',
+  'loadtest/open-loop.ts': 'a process of the bench; its client is tested in lean-client.test.ts',
   'loadtest/measure/machine.ts': 'reads versions; each run of the bench prints it',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };

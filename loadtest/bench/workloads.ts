@@ -1,5 +1,17 @@
 // All workloads of the bench, in their order.
 import type { Workload } from '../measure/workload.ts';
 import { ECHO } from './echo.ts';
+import { LARGE_TENSORS } from './large-tensors.ts';
+import { LATENCY } from './latency.ts';
+import { MIDDLE_MODELS } from './middle-models.ts';
+import { SMALL_MODEL } from './small-model.ts';
+import { TLS } from './tls.ts';
 
-export const WORKLOADS: readonly Workload[] = [ECHO];
+export const WORKLOADS: readonly Workload[] = [
+  ECHO,
+  SMALL_MODEL,
+  MIDDLE_MODELS,
+  LATENCY,
+  LARGE_TENSORS,
+  TLS,
+];

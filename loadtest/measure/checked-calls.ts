@@ -37,7 +37,7 @@ export async function runCheckedCalls(options: CheckedCalls): Promise<void> {
   const client = openLoadClient({
     address: `127.0.0.1:${port}`,
     connections: 1,
-    ...(trust && { credentials: trust }),
+    ...(trust && { credentials: trust, serverName: 'localhost' }),
   });
   let left = calls;
   const lane = async (): Promise<void> => {

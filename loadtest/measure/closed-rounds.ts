@@ -16,6 +16,8 @@ export interface ClosedRound {
   readonly cpuUsPerCall: number;
   readonly p50Us: number;
   readonly p99Us: number;
+  /** Rows of a run of the model; NaN where the server doesn't tell. */
+  readonly meanBatch: number;
 }
 
 export interface RoundsPlan {
@@ -28,14 +30,13 @@ export interface RoundsPlan {
   readonly hasPercentiles?: boolean;
   /** Evenly paced calls a second over all connections, in place of as fast as it goes. */
   readonly callsPerSecond?: number;
-  /** The first guess at how many calls a warm-up takes. */
-  readonly firstCalls?: number;
+  /** Of the first warm-up, before anything is known of a server's speed. */
+  readonly firstCalls: number;
 }
 
 /** By side, one for each round. */
 export type Results = ReadonlyMap<string, readonly ClosedRound[]>;
 
-const FIRST_CALLS = 4_000;
 /** Of the time of a round: servers in JavaScript get faster while they warm up. */
 const WARM_UP_PARTS = [0.1, 0.5];
 
@@ -79,7 +80,7 @@ function inTurn<T>(all: readonly T[], round: number): readonly T[] {
 }
 
 async function warmUp(side: Side, level: Level, plan: RoundsPlan, pace: Pace): Promise<void> {
-  let calls = Math.max(level.connections * level.streams, plan.firstCalls ?? FIRST_CALLS);
+  let calls = Math.max(level.connections * level.streams, plan.firstCalls);
   if (plan.callsPerSecond !== undefined) {
     pace.saw(plan.callsPerSecond);
     calls = pace.callsFor(plan.secondsPerRound * (WARM_UP_PARTS[0] ?? 0), level);
@@ -105,6 +106,7 @@ export async function runRound(
   const isRight = (answer: Buffer): boolean => side.isRight(answer);
   const checked = { name, port, path, message, isRight, calls: plan.checkedCalls };
   await runCheckedCalls({ ...checked, ...(trusted && { trusted }) });
+  const batchesBefore = await side.batches?.();
   const [before, cpuBeforeMs] = [await side.calls(), await contender.cpuMs()];
   const report = await runH2load({
     port,
@@ -120,6 +122,7 @@ export async function runRound(
     }),
   });
   const [after, cpuAfterMs] = [await side.calls(), await contender.cpuMs()];
+  const meanBatch = meanBatchOf(batchesBefore, await side.batches?.());
   if (after - before !== report.succeeded) {
     const counts = `the server answered ${after - before} calls, the client saw`;
     throw new StatusError(Code.INTERNAL, `${name}: ${counts} ${report.succeeded}`);
@@ -133,5 +136,12 @@ export async function runRound(
     cpuUsPerCall: (((cpuAfterMs ?? Number.NaN) - (cpuBeforeMs ?? 0)) * 1_000) / report.succeeded,
     p50Us: percentile(report.latenciesUs, 0.5),
     p99Us: percentile(report.latenciesUs, 0.99),
+    meanBatch,
   };
+}
+
+function meanBatchOf(before: readonly number[] = [], after: readonly number[] = []): number {
+  const [rowsBefore = Number.NaN, runsBefore = Number.NaN] = before;
+  const [rowsAfter = Number.NaN, runsAfter = Number.NaN] = after;
+  return (rowsAfter - rowsBefore) / (runsAfter - runsBefore);
 }

@@ -11,6 +11,8 @@ export interface Side {
   isRight(answer: Buffer): boolean;
   /** Answers with OK so far, as the server counts them; a proxy's are those of what is behind. */
   calls(): Promise<number>;
+  /** Rows and runs of its models so far, where it tells them. */
+  batches?(): Promise<readonly number[]>;
   /** PEM of its certificate, when it serves TLS. */
   readonly trusted?: Buffer;
 }

@@ -14,6 +14,8 @@ export interface BenchPlan {
   readonly secondsPerRound: number;
   /** Before each round. */
   readonly checkedCalls: number;
+  /** The first warm-up of a server. */
+  readonly firstCalls: number;
   readonly serverCore: number;
   /** Clients, nodes behind a proxy, and the bench itself. */
   readonly clientCore: number;
@@ -27,6 +29,7 @@ export const FULL_PLAN: BenchPlan = {
   rounds: 7,
   secondsPerRound: 1,
   checkedCalls: 1_000,
+  firstCalls: 4_000,
   serverCore: 1,
   clientCore: 0,
   openLoopSeconds: 30,
@@ -39,7 +42,8 @@ export const QUICK_PLAN: BenchPlan = {
   ...FULL_PLAN,
   rounds: 1,
   secondsPerRound: 0.2,
-  checkedCalls: 100,
+  checkedCalls: 50,
+  firstCalls: 500,
   openLoopSeconds: 1,
   steadySeconds: 3,
   connections: 500,
@@ -58,7 +62,7 @@ export interface Stage {
   readonly roundsPlan: RoundsPlan;
   /** On the servers' core unless the launch names another. */
   start(launch: Launch): Promise<Contender>;
-  /** For 127.0.0.1, signed by itself. @throws UNAVAILABLE without openssl. */
+  /** For localhost, signed by itself. @throws UNAVAILABLE without openssl. */
   certificate(): Promise<Certificate>;
   onEnd(end: () => void | Promise<void>): void;
 }
@@ -68,12 +72,12 @@ export async function onStage<T>(plan: BenchPlan, play: (stage: Stage) => Promis
   const folder = await mkdtemp(join(tmpdir(), 'torus-bench-'));
   const ends: (() => void | Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
   let certificate: Promise<Certificate> | undefined;
-  const { rounds, secondsPerRound, checkedCalls, clientCore } = plan;
+  const { rounds, secondsPerRound, checkedCalls, firstCalls, clientCore } = plan;
   try {
     return await play({
       plan,
       folder,
-      roundsPlan: { rounds, secondsPerRound, checkedCalls, clientCore, folder },
+      roundsPlan: { rounds, secondsPerRound, checkedCalls, firstCalls, clientCore, folder },
       async start(launch) {
         const contender = await startContender({ core: plan.serverCore, ...launch });
         ends.push(() => contender.stop());
@@ -93,7 +97,7 @@ export async function onStage<T>(plan: BenchPlan, play: (stage: Stage) => Promis
 async function makeCertificate(folder: string): Promise<Certificate> {
   const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
   const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
   // A certificate authority is no server: rustls refuses one as the other.
   const use = ['-addext', 'basicConstraints=critical,CA:FALSE', '-days', '2'];
   const files = ['-keyout', keyFile, '-out', certFile];

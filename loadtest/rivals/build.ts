@@ -56,7 +56,20 @@ function onnxRuntimeLibrary(): string {
   return join(binaries, 'libonnxruntime.so.1');
 }
 
-export async function buildTonic(name: 'echo' | 'infer'): Promise<Built> {
+const builds = new Map<string, Promise<Built>>();
+
+/** Once in a run. */
+function once(name: string, build: () => Promise<Built>): Promise<Built> {
+  const found = builds.get(name) ?? build();
+  builds.set(name, found);
+  return found;
+}
+
+export function buildTonic(name: 'echo' | 'infer'): Promise<Built> {
+  return once(`tonic ${name}`, () => cargoBuild(name));
+}
+
+async function cargoBuild(name: string): Promise<Built> {
   const target = join(cacheFolder(), 'tonic');
   const args = ['build', '--release', '--locked', '--bin', name];
   const environment = { CARGO_TARGET_DIR: target };
@@ -66,7 +79,11 @@ export async function buildTonic(name: 'echo' | 'infer'): Promise<Built> {
   return { command, environment: { ORT_DYLIB_PATH: onnxRuntimeLibrary() } };
 }
 
-export async function buildGoEcho(): Promise<Built> {
+export function buildGoEcho(): Promise<Built> {
+  return once('grpcgo', goBuild);
+}
+
+async function goBuild(): Promise<Built> {
   const program = join(cacheFolder(), 'grpcgo', 'echo');
   const cwd = folderOf('grpcgo');
   const why = await failureOf('go', ['build', '-mod=readonly', '-o', program, '.'], { cwd });
