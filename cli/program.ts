@@ -1,7 +1,9 @@
 // The command line of Torus: its commands, their help, their exit codes. Each command's code is
 // loaded when it is asked for, so that --help and client commands start fast.
 import { Command, CommanderError } from 'commander';
-import { EXIT_USAGE } from './client/output.ts';
+import { invalidArgument } from '../common/status.ts';
+import { createOutput, EXIT_USAGE } from './client/output.ts';
+import { outliveReaders } from './client/readers.ts';
 import { datasetCommand } from './commands/dataset.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { modelCommand } from './commands/model.ts';
@@ -20,8 +22,10 @@ Start here:
 
 Exit codes: 0 done, 64 wrong usage, 69 the server can't be reached, 1 anything else.`;
 
-function buildProgram(): Command {
+/** @param isJson usage errors are printed by who runs the program, not by Commander as text. */
+function buildProgram(isJson: boolean): Command {
   const program = new Command('torus')
+    .configureOutput(isJson ? { writeErr: () => undefined } : {})
     .description('A gRPC inference cluster: add data, train models, serve predictions.')
     .version(VERSION)
     // After a command's name its own --version counts: torus predict digits --version 2.
@@ -49,27 +53,24 @@ function inheritExit(command: Command): void {
   }
 }
 
-/**
- * Whoever reads our output may leave first, as in `torus up --help | head -3`. A command then has
- * nothing more to do; a server serves on.
- */
-function outliveReaders(isServer: boolean): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      if (!isServer) process.exit();
-    });
-  }
+/** --json before a '--', after which everything is an argument. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).includes('--json');
 }
 
 /** Runs a command line (without node and script). Sets process.exitCode; does not exit. */
 export async function runProgram(args: readonly string[]): Promise<void> {
   outliveReaders(args[0] === 'up');
-  const program = buildProgram();
+  const isJson = wantsJson(args);
+  const program = buildProgram(isJson);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown;
     process.exitCode = thrown.exitCode === 0 ? 0 : EXIT_USAGE;
+    if (!isJson || thrown.exitCode === 0) return;
+    const write = (text: string): boolean => process.stderr.write(text);
+    createOutput(true, write, write).error(invalidArgument(thrown.message.replace(/^error: /, '')));
   }
 }

@@ -5,7 +5,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import { unloadAll } from '../catalog/models.ts';
 import { promoteVersion } from '../catalog/versions.ts';
 import { isName, requestForUnknownModel } from '../common/names.ts';
-import { failedPrecondition, notFound } from '../common/status.ts';
+import { Code, failedPrecondition, hasCode, notFound } from '../common/status.ts';
 
 export interface RepositoryHooks {
   /**
@@ -13,26 +13,27 @@ export interface RepositoryHooks {
    * when the catalog says so. @throws NOT_FOUND, FAILED_PRECONDITION when there is no such version.
    */
   loadModel(model: string): Promise<void>;
-  /** No version of the model is to be loaded. @throws NOT_FOUND */
+  /** No version of the model is to be loaded; nothing to do for one that is unknown. */
   unloadModel(model: string): Promise<void>;
 }
 
 export function repositoryHooks(catalog: Catalog, dateMs: () => number): RepositoryHooks {
-  const checkKnown = (model: string): void => {
-    if (!isName(model)) throw unknownModel(model);
-  };
   return {
     async loadModel(model) {
-      checkKnown(model);
+      if (!isName(model)) throw unknownModel(model);
       const entry = await catalog.get('model', model);
       if (entry === undefined) throw unknownModel(model);
       const version = entry.doc.servingVersion || (await newestReady(catalog, model));
       await promoteVersion(catalog, model, version, dateMs());
     },
     async unloadModel(model) {
-      checkKnown(model);
-      if ((await catalog.get('model', model)) === undefined) throw unknownModel(model);
-      await catalog.update('model', model, (doc) => unloadAll(doc, dateMs()));
+      if (!isName(model) || (await catalog.get('model', model)) === undefined) return;
+      try {
+        await catalog.update('model', model, (doc) => unloadAll(doc, dateMs()));
+      } catch (error) {
+        // Deleted in the meantime.
+        if (!hasCode(error, Code.NOT_FOUND)) throw error;
+      }
     },
   };
 }

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
+import { outliveReaders } from '../cli/client/readers.ts';
 import { Code, invalidArgument, statusOf } from '../common/status.ts';
 import { type Played, pageOf, sectionOf } from './bench/page.ts';
 import { WORKLOADS } from './bench/workloads.ts';
@@ -101,6 +102,8 @@ async function run({ workloads, plan, isWhole, jsonFile }: Settings): Promise<vo
   console.log('written: docs/performance.md');
 }
 
+// Its page is written, whoever leaves while it measures.
+outliveReaders(true);
 try {
   program.parse();
   await run(readSettings(program.opts()));

@@ -2,6 +2,7 @@
 // or so many in flight (closed loop), and prints what came of it.
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
+import { outliveReaders } from '../cli/client/readers.ts';
 import { systemClock } from '../common/clock.ts';
 import {
   Code,
@@ -120,6 +121,7 @@ function linesOf(report: Report): readonly string[] {
   ];
 }
 
+outliveReaders(false);
 try {
   program.parse();
   const settings = readSettings(program.opts());

@@ -40,6 +40,7 @@ test('what can not be served is refused by name', (t) => {
     [{ elementType: 14, datatype: undefined }, Code.UNIMPLEMENTED, /COMPLEX64/],
     [{ kind: 'sequence' }, Code.UNIMPLEMENTED, /'x' is a sequence.*zipmap/],
     [{ shape: undefined }, Code.INVALID_ARGUMENT, /'x' declares no shape/],
+    [{ name: 'x\0z' }, Code.INVALID_ARGUMENT, /name of (in|out)put "x\\u0000z" has a NUL in it/],
   ];
   for (const [change, code, message] of cases) {
     const wrong = { ...X, ...change };

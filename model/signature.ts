@@ -35,6 +35,12 @@ export function signatureOfOnnx(
 
 function specOf(side: 'input' | 'output', value: OnnxValue, rank: number | undefined): TensorSpec {
   const name = shownName(value.name);
+  if (value.name.includes('\0')) {
+    throw invalidArgument(
+      `the name of ${side} ${JSON.stringify(name)} has a NUL in it, where ONNX Runtime takes it ` +
+        'to end: rename it in the model',
+    );
+  }
   if (value.kind !== 'tensor') {
     const hint =
       value.kind === 'sequence' ? " (for scikit-learn models: option 'zipmap': False)" : '';

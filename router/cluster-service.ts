@@ -1,7 +1,8 @@
 // What the router answers itself: how the cluster is, which models it has, and changes of the
 // catalog that clients know as loading and unloading.
+import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import { parseVersion } from '../common/names.ts';
+import { parseVersion, shownName } from '../common/names.ts';
 import { Code, StatusError, statusOf, unavailable } from '../common/status.ts';
 import {
   GRPCInferenceServiceDefinition,
@@ -21,7 +22,7 @@ import type { Upstreams } from './upstreams.ts';
 export interface ControlHooks {
   /** Resolves when the catalog says that the model is to be loaded. @throws NOT_FOUND: unknown */
   loadModel(model: string): Promise<void>;
-  /** Resolves when the catalog says that the model is not to be loaded. */
+  /** Resolves when the catalog says that the model is not to be loaded; at once when unknown. */
   unloadModel(model: string): Promise<void>;
 }
 
@@ -32,11 +33,14 @@ export interface ClusterServiceOptions {
   readonly version: string;
   readonly log: Log;
   isReady(): boolean;
-  /** The clock of calls' deadlines. */
-  nowMs(): number;
+  /** The one of calls' deadlines. */
+  readonly clock: Clock;
   /** Resolves at the next change of the table. */
   nextChange(signal: AbortSignal): Promise<void>;
 }
+
+/** The plan that follows an unload comes soon; the call is answered without it after so long. */
+export const UNLOAD_WAIT_MS = 2_000;
 
 const SERVICE = `/${GRPCInferenceServiceDefinition.fullName}`;
 const METHODS = GRPCInferenceServiceDefinition.methods;
@@ -99,9 +103,9 @@ export function clusterService(options: ClusterServiceOptions): Backend {
         await load(options, request.modelName, context);
         return {};
       }),
-      unary(...signatureOf(METHODS.repositoryModelUnload), async (request) => {
+      unary(...signatureOf(METHODS.repositoryModelUnload), async (request, context) => {
         refuseRepositoryName(request.repositoryName);
-        await controlOf(options).unloadModel(request.modelName);
+        await unload(options, request.modelName, context);
         return {};
       }),
     ],
@@ -158,6 +162,38 @@ async function load(
   }
 }
 
+/** Waits until the plan is here too, so that whoever asks next is told of it. */
+async function unload(
+  options: ClusterServiceOptions,
+  model: string,
+  { signal }: HandlerContext,
+): Promise<void> {
+  await controlOf(options).unloadModel(model);
+  const late = new AbortController();
+  const stopTimer = options.clock.after(UNLOAD_WAIT_MS, () => late.abort());
+  const ended = AbortSignal.any([signal, late.signal]);
+  const isReady = (): boolean =>
+    options.table.index().some((entry) => entry.model === model && entry.state === 'READY');
+  while (!ended.aborted) {
+    const changed = options.nextChange(ended);
+    if (!isReady()) break;
+    await changed;
+  }
+  stopTimer();
+}
+
+/**
+ * Why there is nothing to tell of a model. That it has no READY copy right now, between two, is no
+ * mistake of the caller.
+ */
+function noStatistics(table: RouteTable, model: string, version: number | undefined): StatusError {
+  const route = table.resolve(model, version, () => 0);
+  if (route.kind !== 'refused') {
+    return unavailable(`model '${shownName(model)}' has no ready copy at the moment: ask again`);
+  }
+  return route.error.code === Code.NOT_FOUND ? statisticsOfUnknown(model) : route.error;
+}
+
 /** Asks every node that has a copy, and sums what they say. */
 async function statistics(
   options: ClusterServiceOptions,
@@ -168,8 +204,7 @@ async function statistics(
   const version = parseVersion(request.version);
   const model = request.name === '' ? undefined : request.name;
   const nodes = table.readyNodes(model, version);
-  if (model !== undefined && nodes.size === 0) throw statisticsOfUnknown(model);
-  const nowMs = options.nowMs();
+  const nowMs = options.clock.nowMs();
   const asked = upstreams.usable(nodes, nowMs, new Set());
   const bytes = ModelStatisticsRequest.encode(request).finish();
   const answers = await Promise.allSettled(
@@ -183,8 +218,13 @@ async function statistics(
   const told: ModelStatistics[] = [];
   for (const answer of answers) if (answer.status === 'fulfilled') told.push(...answer.value);
   const failed = answers.find((answer) => answer.status === 'rejected');
-  if (failed !== undefined && answers.every((answer) => answer.status === 'rejected')) {
-    throw statusOf(failed.reason);
+  if (answers.some((answer) => answer.status === 'fulfilled')) {
+    return { modelStats: sumStatistics(told) };
   }
+  const error = failed === undefined ? undefined : statusOf(failed.reason);
+  // A node that has let go of the model meanwhile answers as for an unknown one.
+  const isGone = error === undefined || error.code === Code.INVALID_ARGUMENT;
+  if (model !== undefined && isGone) throw noStatistics(table, model, version);
+  if (error !== undefined) throw error;
   return { modelStats: sumStatistics(told) };
 }

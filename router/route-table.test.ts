@@ -127,12 +127,14 @@ test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reaso
       entry('ill', 1, { ...away, reason: 'in quarantine' }),
       entry('old', 1, { ...away, reason: 'unloaded' }),
       entry('old', 2, { ...away, reason: 'unloaded' }),
+      entry('gone', 1, { ...away, reason: 'unloaded' }),
     ],
-    { a: [copy('old', 2, 'UNLOADING')] },
+    { a: [copy('old', 2, 'UNLOADING')], b: [copy('gone', 1)] },
   );
   t.deepEqual(
     table.index().map(({ model, version, state, reason }) => [model, version, state, reason]),
     [
+      ['gone', 1, 'UNLOADING', ''],
       ['ill', 1, 'UNAVAILABLE', 'in quarantine'],
       ['old', 1, 'UNAVAILABLE', 'unloaded'],
       ['old', 2, 'UNLOADING', ''],
@@ -144,6 +146,8 @@ test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reaso
   t.is(of('ill', 1), unknown("'ill' version 1 is not at ready state (in quarantine)"));
   t.is(of('old'), unknown("'old' has no available versions"));
   t.is(of('old', 1), unknown("'old' version 1 is not at ready state (unloaded)"));
+  // Its node has not let go of it yet.
+  t.is(of('gone', 1), unknown("'gone' version 1 is not at ready state (unloaded)"));
   t.true(table.isSettled);
 });
 

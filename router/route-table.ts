@@ -264,7 +264,7 @@ function noneAvailable(model: string, all: readonly VersionRoute[]): StatusError
 }
 
 function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
-  if (one.ready.length === 0) return unready(model, one);
+  if (one.ready.length === 0 || isUnloaded(one)) return unready(model, one);
   return {
     kind: 'ready',
     version: one.version,
@@ -272,6 +272,11 @@ function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Reso
     isIdempotent: route.isIdempotent,
     isOneOfSeveral: route.versions.size > 1,
   };
+}
+
+/** On purpose: what its nodes still hold is on its way out, and gets no calls. */
+function isUnloaded({ entry }: VersionRoute): boolean {
+  return entry?.reason === UNLOADED;
 }
 
 function weightOf(route: VersionRoute): number {
@@ -309,7 +314,8 @@ function unready(model: string, route: VersionRoute): Resolution {
 }
 
 function stateOf(route: VersionRoute): { state: IndexState; reason: string } {
-  if (route.ready.length > 0) return { state: 'READY', reason: '' };
+  const isHeld = route.ready.length > 0;
+  if (isHeld) return { state: isUnloaded(route) ? 'UNLOADING' : 'READY', reason: '' };
   if (hasFailed(route)) return { state: 'UNAVAILABLE', reason: reasonOf(route) };
   if (route.isUnloading) return { state: 'UNLOADING', reason: '' };
   const away = route.entry?.reason ?? '';

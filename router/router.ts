@@ -110,7 +110,7 @@ export function startRouter(options: RouterOptions): Router {
     version: options.version,
     log,
     isReady: () => waitingFor().length === 0,
-    nowMs: () => clock.nowMs(),
+    clock,
     nextChange: (signal) => changes.next(signal),
   });
   const merged = mergeBackends([forwarding(forwarder), own, healthService(health, log)]);

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
-import { bytesText, createOutput, exitCodeOf, table } from './output.ts';
+import { bytesText, createOutput, exitCodeOf, JobEnded, table } from './output.ts';
 
 function captured(isJson: boolean) {
   const [out, err]: [string[], string[]] = [[], []];
@@ -55,4 +55,17 @@ test('sizes are told in the unit that fits', (t) => {
     '1.5 KiB',
     '5.0 GiB',
   ]);
+});
+
+test('a job that failed is told with its own code, but is no wrong usage of ours', (t) => {
+  const { output, err } = captured(true);
+  t.is(output.error(new JobEnded(Code.INVALID_ARGUMENT, 'job j failed: no column')), 1);
+  t.deepEqual(err, ['{"error":"job j failed: no column","code":"INVALID_ARGUMENT"}\n']);
+});
+
+test('what anybody may have named moves no cursor', (t) => {
+  const { output, out, err } = captured(false);
+  output.say('a\u001b[2J\u0000b\tc');
+  output.error(new Error('x\u001b]0;owned\u0007'));
+  t.deepEqual([...out, ...err], ['a\\u001b[2J\\u0000b\tc\n', 'torus: x\\u001b]0;owned\\u0007\n']);
 });

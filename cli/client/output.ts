@@ -1,5 +1,5 @@
 // What commands print: tables for people, JSON for programs; and how they end when it goes wrong.
-import { Code, codeName, type StatusError, statusOf } from '../../common/status.ts';
+import { Code, codeName, StatusError, statusOf } from '../../common/status.ts';
 
 export const EXIT_USAGE = 64;
 export const EXIT_UNAVAILABLE = 69;
@@ -7,8 +7,12 @@ export const EXIT_OTHER = 1;
 /** As shells have it for a program that SIGINT ended: 128 + 2. */
 export const EXIT_INTERRUPTED = 130;
 
+/** A job that ended without a result: its code is that of its work, not of this call. */
+export class JobEnded extends StatusError {}
+
 /** sysexits.h's numbers for what the caller can mend: the command line, or the server. */
 export function exitCodeOf(error: StatusError): number {
+  if (error instanceof JobEnded) return EXIT_OTHER;
   if (error.code === Code.UNAVAILABLE) return EXIT_UNAVAILABLE;
   return error.code === Code.INVALID_ARGUMENT ? EXIT_USAGE : EXIT_OTHER;
 }
@@ -24,20 +28,29 @@ export interface Output {
 
 type Write = (text: string) => void;
 
+/** Names and reasons come from anybody: what would move a terminal's cursor is shown as \u001b. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (character) =>
+    character === '\n' || character === '\t'
+      ? character
+      : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 export function createOutput(isJson: boolean, out: Write, err: Write): Output {
   return {
     isJson,
     say: (line) => {
-      if (!isJson) out(`${line}\n`);
+      if (!isJson) out(`${printable(line)}\n`);
     },
     result: (value, lines) => {
       if (isJson) out(`${JSON.stringify(value)}\n`);
-      else for (const line of lines) out(`${line}\n`);
+      else for (const line of lines) out(`${printable(line)}\n`);
     },
     error: (thrown) => {
       const error = statusOf(thrown);
       if (isJson) err(`${JSON.stringify({ error: error.message, code: codeName(error.code) })}\n`);
-      else err(`torus: ${error.message}\n`);
+      else err(`torus: ${printable(error.message)}\n`);
       return exitCodeOf(error);
     },
   };

@@ -42,6 +42,29 @@ test('a training spec is the JSON of torus.v1.TrainingSpec; mistakes are told to
   t.throws(() => trainingSpec({ ...flags, algorithm: 'cnn' }), { message: /needs --image-shape/ });
 });
 
+test('numbers that no job can have are told as that, not as another mistake', (t) => {
+  const flags = { dataset: 'd', target: 'y', model: 'm' };
+  const refused = (more: object) => t.throws(() => trainingSpec({ ...flags, ...more })).message;
+  t.is(refused({ learningRate: '0' }), '--learning-rate "0": must be more than 0');
+  t.is(refused({ learningRate: 'NaN' }), '--learning-rate "NaN": must be a number');
+  t.is(refused({ epochs: '0' }), '--epochs "0": must be at least 1');
+  const large = trainingSpec({ ...flags, epochs: '1000000000', hidden: '1000000000' });
+  t.like(large, { hyperparameters: { epochs: 1e9, hiddenUnits: [1e9] } });
+});
+
+test('with --json wrong usage is one JSON object too', async (t) => {
+  for (const args of [['train'], ['jobs', 'show', 'a', 'b'], ['nonsense'], ['model', '--what']]) {
+    const { code, stdout, stderr } = await torus([...args, '--json']);
+    t.is(code, 64);
+    t.is(stdout, '');
+    const told = JSON.parse(stderr) as { error: string; code: string };
+    t.is(told.code, 'INVALID_ARGUMENT');
+    t.regex(told.error, /^(required option|too many arguments|unknown (command|option))/);
+  }
+  const rows = await torus(['predict', 'm', '--server', NOWHERE, '--', '--json']);
+  t.regex(rows.stderr, /^torus: the rows are not JSON/);
+});
+
 test('a rejected row is told with its number, once', (t) => {
   const rows = [
     { rowNumber: 10n, reason: 'row 10, column "a": "x" found, expected is INT64' },

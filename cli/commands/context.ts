@@ -1,8 +1,8 @@
 // What every client command gets: the server's client, the output, and how jobs are waited for.
 import type { Command } from 'commander';
-import { Code, StatusError } from '../../common/status.ts';
+import { Code, codeOf, StatusError } from '../../common/status.ts';
 import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
-import { createOutput, EXIT_INTERRUPTED, type Output } from '../client/output.ts';
+import { createOutput, EXIT_INTERRUPTED, JobEnded, type Output } from '../client/output.ts';
 import { startProgress } from '../client/progress.ts';
 import { DEFAULT_SERVER, type RestClient, restClient } from '../client/rest.ts';
 
@@ -124,7 +124,7 @@ export async function followJob(
   }
   if (!isFinal(job)) job = Job.fromJSON(await client.call('GET', `/api/v1/jobs/${segment(id)}`));
   if (job.state === JobState.SUCCEEDED) return job;
-  const why = job.error?.message ?? 'it was cancelled';
+  const { code, message } = job.error ?? { code: Code.CANCELLED, message: 'it was cancelled' };
   const state = job.state === JobState.FAILED ? 'failed' : 'did not finish';
-  throw new StatusError(1, `job ${id} ${state}: ${why}`);
+  throw new JobEnded(codeOf(code), `job ${id} ${state}: ${message}`);
 }

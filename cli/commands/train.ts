@@ -21,13 +21,13 @@ Examples:
 const whole = (least: number) =>
   z
     .string()
-    .regex(/^-?\d{1,9}$/, 'must be a whole number')
+    .regex(/^-?\d{1,15}$/, 'must be a whole number')
     .transform(Number)
     .refine((value) => value >= least, `must be at least ${least}`);
 
 const wholes = z
   .string()
-  .regex(/^\d{1,6}(,\d{1,6})*$/, 'must be whole numbers with commas between, like 64,32')
+  .regex(/^\d{1,15}(,\d{1,15})*$/, 'must be whole numbers with commas between, like 64,32')
   .transform((text) => text.split(',').map(Number));
 
 const number = z
@@ -47,7 +47,8 @@ const flags = z.object({
   task: z.enum(['classification', 'regression']).optional(),
   epochs: whole(1).optional(),
   batchSize: whole(1).optional(),
-  learningRate: number.optional(),
+  // The server takes 0 for no word about it.
+  learningRate: number.refine((value) => value > 0, 'must be more than 0').optional(),
   hidden: wholes.optional(),
   imageShape: wholes.optional(),
   heldOut: number

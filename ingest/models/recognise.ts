@@ -101,7 +101,7 @@ function foreignFormat(looked: readonly LookedAt[]): [ForeignFormat, LookedAt] |
 function refusal([format, { path }]: [ForeignFormat, LookedAt]): StatusError {
   return new StatusError(
     Code.UNIMPLEMENTED,
-    `'${path}' is ${format.title}, and only ONNX models are served: ${format.advice}`,
+    `'${path}' is ${format.title}. Only ONNX models are served: ${format.advice}`,
   );
 }
 

@@ -98,9 +98,8 @@ export class Fields {
 
   error(reason: string): StatusError {
     const place = this.path === '' ? 'at the top level' : `in ${this.path}`;
-    return invalidArgument(
-      `not a valid ONNX file: ${reason} (${place}, near its byte ${this.#reader.pos})`,
-    );
+    const byte = Math.min(this.#reader.pos, this.#reader.len);
+    return invalidArgument(`not a valid ONNX file: ${reason} (${place}, near its byte ${byte})`);
   }
 
   #append(into: number[], value: number, maxCount: number): void {
@@ -124,7 +123,10 @@ export class Fields {
     try {
       return read();
     } catch (error) {
-      throw this.error(error instanceof Error ? error.message : String(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      // The reader's words for a length that leads beyond the end.
+      const isCut = reason === 'premature EOF';
+      throw this.error(isCut ? 'it ends in the middle, as if it was cut off' : reason);
     }
   }
 }

@@ -4,7 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import anyTest, { type TestFn } from 'ava';
 import { TINY_MLP, tinyMlpOnnx } from '../../loadtest/tiny-mlp.ts';
+import { externalDataModel } from '../support/foreign-onnx.ts';
 import { type OutsideClient, outsideClient } from '../support/outside-client.ts';
+import { unknownOperatorModel } from '../support/tiny-onnx.ts';
 import { dataFolder, startTorus, type TorusProcess, torus } from '../support/torus-process.ts';
 
 interface Context {
@@ -30,6 +32,32 @@ async function write(context: Context, name: string, content: string | Uint8Arra
   const path = join(context.folder, name);
   await writeFile(path, content);
   return path;
+}
+
+async function rest(context: Context, method: string, path: string, body: unknown) {
+  const init = { method, body: JSON.stringify(body) };
+  const headers = { 'content-type': 'application/json' };
+  const response = await fetch(`http://${context.server.http}${path}`, { ...init, headers });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+/** Why a job failed, once it has ended; '' when it did not fail. */
+async function endOf(context: Context, job: Record<string, unknown>): Promise<string> {
+  const url = `http://${context.server.http}/api/v1/${job.name}`;
+  await (await fetch(`${url}/watch`)).text();
+  const ended = (await (await fetch(url)).json()) as { error?: { message: string } };
+  return ended.error?.message ?? '';
+}
+
+async function importModel(context: Context, path: string, content: Uint8Array): Promise<string> {
+  const url = `http://${context.server.http}/api/v1/blobs`;
+  const headers = { 'content-type': 'application/octet-stream' };
+  const body = Buffer.from(content);
+  const uploaded = await fetch(url, { method: 'POST', headers, body });
+  const { sha256 } = (await uploaded.json()) as { sha256: string };
+  const files = [{ path, sha256 }];
+  const target = `/api/v1/models/${TINY_MLP}/versions`;
+  return await endOf(context, (await rest(context, 'POST', target, { files })).body);
 }
 
 let data = '';
@@ -159,20 +187,28 @@ test('a message above the limit is refused with the limit', async (t) => {
 
 test('models that cannot be served are refused with the reason; what serves goes on', async (t) => {
   const bytes = tinyMlpOnnx();
-  const cases: readonly (readonly [file: string, content: string | Uint8Array, text: RegExp])[] = [
-    ['truncated.onnx', bytes.subarray(0, bytes.length - 100), /./],
-    ['text.onnx', 'this is no model', /./],
-    ['empty.onnx', '', /./],
+  const broken = bytes.map((byte, at) => (at > 200 && at % 7 === 0 ? byte ^ 0xff : byte));
+  const cases: readonly (readonly [file: string, content: Uint8Array, text: RegExp])[] = [
+    ['m.onnx', bytes.subarray(0, bytes.length - 100), /not a valid ONNX file: .* cut off/],
+    ['m.onnx', Buffer.from('no model'), /not a valid ONNX file: illegal tag: field no 13/],
+    ['m.onnx', new Uint8Array(), /not a valid ONNX file: it has no graph/],
+    ['m.onnx', broken, /not a valid ONNX file: .*in graph/],
+    ['m.onnx', unknownOperatorModel(), /ONNX Runtime can't load the model: .*NoSuchOperator/],
+    ['m.onnx', externalDataModel('../../../etc/passwd'), /etc\/passwd/],
+    ['m.onnx', externalDataModel('w.bin'), /tensors in 'w.bin', which is not beside it/],
+    ['m.pkl', Buffer.from([0x80, 4, 0x95, 0]), /a Python pickle.* Only ONNX models are served/],
+    ['m.h5', Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), /a Keras model .*model\.export/],
   ];
-  for (const [name, content, text] of cases) {
-    const path = await write(t.context, name, content);
-    const added = await cli(t.context, 'model', 'add', TINY_MLP, path);
-    t.not(added.code, 0, name);
-    t.regex(added.stderr, text, name);
+  for (const [path, content, text] of cases) {
+    t.regex(await importModel(t.context, path, content), text);
   }
+  const text = await write(t.context, 'text.onnx', 'this is no model');
+  const added = await cli(t.context, 'model', 'add', TINY_MLP, text);
+  t.is(added.code, 1);
+  t.regex(added.stderr, /not a valid ONNX file: field 14 has wire type 4 where a message belongs/);
   const bad = await cli(t.context, 'model', 'add', '../evil', join(t.context.folder, 'tiny.onnx'));
-  t.not(bad.code, 0);
-  t.regex(bad.stderr, /name .* is not allowed|not found/i);
+  t.is(bad.code, 64);
+  t.regex(bad.stderr, /model name "..\/evil" is not allowed: it must start with a letter/);
   const answer = await t.context.client.call('ModelInfer', { model_name: TINY_MLP, inputs: [x()] });
   t.is(answer.model_version, '1');
 });
@@ -223,12 +259,57 @@ test('training that cannot work fails as a job with its reason', async (t) => {
     t.is(trained.code, 1, name);
     t.regex(trained.stderr, text, name);
   }
-  const args = ['--dataset', 'two-rows', '--target', 'none', '--model', 'm', '--epochs', '1'];
-  const missing = await cli(t.context, 'train', ...args);
-  t.not(missing.code, 0);
-  t.regex(missing.stderr, /'none' is no column/);
   const listed = await cli(t.context, 'jobs', 'list');
   t.regex(listed.stdout, /failed/);
+  const line = await write(
+    t.context,
+    'line.csv',
+    rows(50, (i) => `${i * 1.5}`),
+  );
+  t.is((await cli(t.context, 'dataset', 'add', 'line', line)).code, 0);
+  const steep = '--dataset line --target y --model m --learning-rate 1e30'.split(' ');
+  const diverged = await cli(t.context, 'train', ...steep, '--json');
+  t.is(diverged.code, 1);
+  const { error, code } = JSON.parse(diverged.stderr);
+  t.is(code, 'FAILED_PRECONDITION');
+  t.regex(error, /the loss became (NaN|Infinity) in epoch 1: lower the learning rate, which is 1e/);
+});
+
+test('settings that no training can have are refused with those that it can', async (t) => {
+  const content = `a,b,y\n${'1,2,3\n4,5,6\n'.repeat(10)}`;
+  const set = await write(t.context, 'plane.csv', content);
+  t.is((await cli(t.context, 'dataset', 'add', 'plane', set)).code, 0);
+  const spec = { dataSet: 'datasets/plane', targetColumn: 'y', modelId: 'm' };
+  const hyper = (hyperparameters: object, algorithm = 'ALGORITHM_MLP') => ({
+    ...{ algorithm, hyperparameters },
+  });
+  const cases: readonly (readonly [more: object, text: RegExp])[] = [
+    [{ dataSet: 'plane' }, /data_set "plane" is not of the form datasets\/DATASET/],
+    [{ targetColumn: 'z' }, /'z' is no column of data set 'plane', which has: a, b, y/],
+    [{ featureColumns: ['a', 'y'] }, /target_column 'y' can't be one of feature_columns too/],
+    [{ heldOutRatio: 1.5 }, /held_out_ratio 1.5 must be 0.01 to 0.9/],
+    [{ seed: -1 }, /seed -1 must be 0 to/],
+    [{ algorithm: 'TREE' }, /it is one of ALGORITHM_UNSPECIFIED, ALGORITHM_LINEAR, /],
+    [hyper({ epochs: 1e9 }), /epochs 1000000000 must be a whole number from 1 to 100000/],
+    [hyper({ epochs: 'NaN' }), /epochs .* expected number \(int32\), got "NaN"/],
+    [hyper({ batchSize: 2 ** 31 }), /batch_size .*2147483648 out of range/],
+    [hyper({ learningRate: 'NaN' }), /learning_rate NaN must be a positive number/],
+    [hyper({ learningRate: 1e39 }), /learning_rate 1e\+39 must be .* within FP32/],
+    [hyper({ hiddenUnits: [1e9] }), /hidden_units 1000000000 must be .* to 65536/],
+    [hyper({ hiddenUnits: Array(10_000).fill(1) }), /has 10000 layers, the most are 16/],
+    [hyper({ hiddenUnits: [4] }, 'ALGORITHM_LINEAR'), /linear has no hidden layers/],
+    [hyper({ imageShape: [3, 3, 1] }, 'ALGORITHM_CNN'), /image_shape 3 x 3 x 1 is too small/],
+    [hyper({ momentum: 1 }), /"momentum" is unknown; known are epochs, batchSize, learningRate/],
+  ];
+  for (const [more, text] of cases) {
+    const refused = await rest(t.context, 'POST', '/api/v1/jobs', { ...spec, ...more });
+    t.true(refused.status === 400, String(text));
+    t.regex(String(refused.body.error), text);
+  }
+  const large = hyper({ hiddenUnits: [65_536, 65_536] });
+  const queued = await rest(t.context, 'POST', '/api/v1/jobs', { ...spec, ...large });
+  const why = await endOf(t.context, queued.body);
+  t.regex(why, /would have \d+ weights, more than 20000000: use fewer hidden units/);
 });
 
 test('a port or folder in use and a listener off loopback are refused at start', async (t) => {

@@ -75,6 +75,7 @@ test('whoever reads the output may leave first', async (t) => {
   const help = await node([path('cli/main.ts'), 'up', '--help'], false);
   t.is(help.stderr, '');
   t.is((await node([path('cli/main.ts'), 'train', '--help'], false)).stderr, '');
+  t.is((await node([path('loadtest/load.ts'), '--help'], false)).stderr, '');
 });
 
 test('a Ctrl-C that comes twice, from the terminal and from npm, still drains', async (t) => {
