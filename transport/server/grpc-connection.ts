@@ -99,6 +99,7 @@ export class GrpcConnection implements ServedHandler {
 
   /** False: there is no room for so many bytes more of requests. */
   hold(bytes: number): boolean {
+    if (bytes === 0) return true;
     const { requests } = this.#listener;
     if (!requests.hasRoom(this.#requestBytes, bytes)) {
       this.#listener.onLimit('request_bytes');

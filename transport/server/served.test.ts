@@ -4,6 +4,7 @@ import { createLog } from '../../common/log.ts';
 import { connectGrpc } from '../client/client.ts';
 import { type Connector, conformance } from '../conformance.contract.ts';
 import { connect as connectGrpcjs } from '../grpcjs/client.ts';
+import { listenerContract } from '../listener.contract.ts';
 import { serveGrpc } from './serve-grpc.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
@@ -25,3 +26,7 @@ function from(dial: typeof connectGrpc | typeof connectGrpcjs): Connector {
 
 conformance(test, 'grpc-js to ours', from(connectGrpcjs));
 conformance(test, 'ours to ours', from(connectGrpc));
+
+listenerContract(test, 'ours', (backend, more) =>
+  serveGrpc({ backend, host: '127.0.0.1', port: 0, log, ...more }),
+);

@@ -65,12 +65,15 @@ export async function listenConnections(
   options: ConnectionListenerOptions,
 ): Promise<ConnectionListener> {
   const open = new Set<ConnectionSocket>();
+  let isDraining = false;
   const run = (socket: Socket): void => {
     const handler = options.makeHandler(peerName(socket));
     const connection = new Connection(options.connection, handler, options.nowMs());
     handler.serve(connection, () => shell.wake());
     const shell = new ConnectionSocket(socket, connection, options.nowMs);
     open.add(shell);
+    // Its TLS handshake was under way when the drain began.
+    if (isDraining) shell.drain();
     socket.once('close', () => {
       open.delete(shell);
       handler.closed?.();
@@ -99,6 +102,7 @@ export async function listenConnections(
       secured?.setSecureContext(contextOf(tls));
     },
     async drain() {
+      isDraining = true;
       listener.close();
       for (const shell of open) shell.drain();
       await listener.gone();
