@@ -50,7 +50,7 @@ function plainCall(client: Client, path: string, request: Buffer, metadata = new
 }
 
 function limitTests(test: TestFn, name: string, serve: Serve): void {
-  test(`${name}: a unary call without a deadline gets the default one, on the server too`, async (t) => {
+  test(`${name}: a unary call without a deadline gets the default one`, async (t) => {
     const callee = new Callee();
     const server = await serve(callee, { defaultDeadlineMs: 60 });
     const client = new Client(server.address, credentials.createInsecure());
@@ -124,7 +124,7 @@ function textTests(test: TestFn, name: string, serve: Serve): void {
 }
 
 function bindTests(test: TestFn, name: string, serve: Serve): void {
-  test(`${name}: a port in use and plain text off loopback are refused with the way out`, async (t) => {
+  test(`${name}: a port in use, plain text off loopback: refused with the way out`, async (t) => {
     const callee = new Callee();
     const server = await serve(callee);
     const taken = await codeOf(serve(callee, { port: server.port, portFlag: '--grpc-port' }));
@@ -140,7 +140,7 @@ function bindTests(test: TestFn, name: string, serve: Serve): void {
 }
 
 function lossTests(test: TestFn, name: string, serve: Serve): void {
-  test(`${name}: a lost or absent server is ConnectionLost; the connection comes back`, async (t) => {
+  test(`${name}: a lost or absent server is ConnectionLost, and comes back`, async (t) => {
     const callee = new Callee();
     const server = await serve(callee);
     const caller = connect({ address: server.address, methods: callee.methods });

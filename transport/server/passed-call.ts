@@ -2,12 +2,16 @@
 // consumed before the owner says so.
 import { Code } from '../../common/status.ts';
 import { type Metadata, NO_METADATA } from '../backend.ts';
+import { checkResponse, checkTrailers } from '../http2/connection/header-rules.ts';
 import { Progress } from '../http2/connection/stream.ts';
 import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import type { RawBackend, RawCall, RawCallee } from '../raw-call.ts';
 import { HEAD } from './answer-fields.ts';
 import { ServerCall } from './server-call.ts';
+
+/** Lists that were looked at: the same ones come again and again. */
+const GOOD_FIELDS = new WeakSet<readonly HeaderField[]>();
 
 export class PassedCall extends ServerCall implements RawCall {
   #callee: RawCallee | undefined = undefined;
@@ -69,10 +73,14 @@ export class PassedCall extends ServerCall implements RawCall {
   sendHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
     if (this.isAnswered) return;
     if (isEnd) this.finish();
-    this.#send(() => {
+    try {
+      mustBe(fields, checkResponse);
       this.stream.isRestUnwanted = isEnd;
       this.connection.sendHeaders(this.stream, fields, isEnd);
-    });
+    } catch (thrown) {
+      this.#breakOff(thrown);
+    }
+    this.served.sent();
   }
 
   sendData(bytes: Uint8Array): boolean {
@@ -85,10 +93,14 @@ export class PassedCall extends ServerCall implements RawCall {
   sendTrailers(fields: readonly HeaderField[]): void {
     if (this.isAnswered) return;
     this.finish();
-    this.#send(() => {
+    try {
+      mustBe(fields, checkTrailers);
       this.stream.isRestUnwanted = true;
       this.connection.sendTrailers(this.stream, fields);
-    });
+    } catch (thrown) {
+      this.#breakOff(thrown);
+    }
+    this.served.sent();
   }
 
   succeed(message: Uint8Array, trailers: Metadata = NO_METADATA): void {
@@ -118,14 +130,17 @@ export class PassedCall extends ServerCall implements RawCall {
   }
 
   /** Fields that can't be sent end the call: what is before them may have left. */
-  #send(step: () => void): void {
-    try {
-      step();
-    } catch (thrown) {
-      this.complain(thrown);
-      if (!this.isAnswered) this.finish();
-      this.connection.reset(this.stream, ErrorCode.INTERNAL_ERROR);
-    }
-    this.served.sent();
+  #breakOff(thrown: unknown): void {
+    this.complain(thrown);
+    if (!this.isAnswered) this.finish();
+    this.connection.reset(this.stream, ErrorCode.INTERNAL_ERROR);
   }
+}
+
+/** @throws RangeError when the fields are none that may be sent */
+function mustBe(fields: readonly HeaderField[], check: typeof checkResponse): void {
+  if (GOOD_FIELDS.has(fields)) return;
+  const verdict = check(fields);
+  if (typeof verdict === 'string') throw new RangeError(`fields of an answer: ${verdict}`);
+  GOOD_FIELDS.add(fields);
 }
