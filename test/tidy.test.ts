@@ -47,6 +47,8 @@ const UNTESTED: Record<string, string> = {
   'loadtest/servers/control-lines.ts': 'contender.test.ts asks servers by it',
   'loadtest/open-loop.ts': 'a process of the bench; its client is tested in lean-client.test.ts',
   'loadtest/measure/machine.ts': 'reads versions; each run of the bench prints it',
+  'test/conformance/conformance.ts': 'a run of minutes: npm run conformance; its parts are tested',
+  'test/conformance/judging-tools.ts': 'installs what npm run conformance needs',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };
 

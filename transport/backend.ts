@@ -47,6 +47,11 @@ export interface CallContext {
   onCancel: (() => void) | undefined;
   /** Undefined where nothing is known of it: messages are always given inflated. */
   readonly compression?: MessageCompression | undefined;
+  /**
+   * Goes ahead of the answers, in the headers: to be set before the first. Undefined where the
+   * transport has no place for it (@grpc/grpc-js here).
+   */
+  answerMetadata?: Metadata;
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Log } from '../../common/log.ts';
 import { Code, type StatusError, statusOf } from '../../common/status.ts';
 import { type Metadata, NO_METADATA } from '../backend.ts';
 import { ACCEPT_ENCODING_FIELD } from '../grpc/encoding.ts';
+import { addFields } from '../grpc/metadata.ts';
 import type { HttpRefusal } from '../grpc/request-head.ts';
 import { OK_TRAILERS, statusFields } from '../grpc/status-fields.ts';
 import type { HeadersToSend } from '../http2/connection/stream.ts';
@@ -16,7 +17,17 @@ const HEAD_FIELDS: readonly HeaderField[] = [
 ];
 
 export const HEAD = prebuiltBlock(HEAD_FIELDS);
-export const GZIP_HEAD = prebuiltBlock([...HEAD_FIELDS, headerField('grpc-encoding', 'gzip')]);
+const GZIP_FIELD = headerField('grpc-encoding', 'gzip');
+const GZIP_HEAD = prebuiltBlock([...HEAD_FIELDS, GZIP_FIELD]);
+
+/** How an answer begins. @throws StatusError INVALID_ARGUMENT for metadata that can't be fields. */
+export function headFields(isGzip: boolean, metadata: Metadata): HeadersToSend {
+  if (metadata.length === 0) return isGzip ? GZIP_HEAD : HEAD;
+  const fields = isGzip ? [...HEAD_FIELDS, GZIP_FIELD] : [...HEAD_FIELDS];
+  addFields(fields, metadata);
+  return fields;
+}
+
 const OK = prebuiltBlock(OK_TRAILERS);
 const ONLY_OK = prebuiltBlock([...HEAD_FIELDS, ...OK_TRAILERS]);
 

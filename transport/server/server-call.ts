@@ -3,8 +3,8 @@
 import { Code, StatusError, statusOf } from '../../common/status.ts';
 import { type Metadata, NO_METADATA } from '../backend.ts';
 import type { Connection } from '../http2/connection/connection.ts';
-import { Progress, type Stream } from '../http2/connection/stream.ts';
-import { lastFields, onlyFields } from './answer-fields.ts';
+import { type HeadersToSend, Progress, type Stream } from '../http2/connection/stream.ts';
+import { headFields, lastFields, onlyFields } from './answer-fields.ts';
 import type { Due, Slot } from './deadline-wheel.ts';
 import type { GrpcConnection } from './grpc-connection.ts';
 import type { Route } from './route.ts';
@@ -16,6 +16,7 @@ export abstract class ServerCall implements Due {
   previousDue: Due | undefined = undefined;
   isCancelled = false;
   onCancel: (() => void) | undefined = undefined;
+  answerMetadata: Metadata = NO_METADATA;
 
   protected readonly served: GrpcConnection;
   protected readonly connection: Connection;
@@ -133,9 +134,25 @@ export abstract class ServerCall implements Due {
     const last = lastFields(code, message, trailers, this.path, this.served.log);
     stream.isRestUnwanted = true;
     if (stream.sending === Progress.NONE) {
-      this.connection.sendHeaders(stream, onlyFields(last), true);
-    } else this.connection.sendTrailers(stream, last);
+      if (this.answerMetadata.length === 0) {
+        this.connection.sendHeaders(stream, onlyFields(last), true);
+        this.served.sent();
+        return;
+      }
+      this.connection.sendHeaders(stream, this.head(false), false);
+    }
+    this.connection.sendTrailers(stream, last);
     this.served.sent();
+  }
+
+  /** Metadata that can't be sent is left out. */
+  protected head(isGzip: boolean): HeadersToSend {
+    try {
+      return headFields(isGzip, this.answerMetadata);
+    } catch (thrown) {
+      this.complain(thrown);
+      return headFields(isGzip, NO_METADATA);
+    }
   }
 
   /** Callees never throw; if one does all the same, its caller hears of it. */

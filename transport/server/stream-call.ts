@@ -12,7 +12,6 @@ import { PREFIX_BYTES } from '../grpc/message-prefix.ts';
 import { MessageReader } from '../grpc/message-reader.ts';
 import type { Stream } from '../http2/connection/stream.ts';
 import { Progress } from '../http2/connection/stream.ts';
-import { GZIP_HEAD, HEAD } from './answer-fields.ts';
 import type { GrpcConnection } from './grpc-connection.ts';
 import { PackedAnswers } from './packed-answers.ts';
 import type { Route } from './route.ts';
@@ -84,7 +83,7 @@ export class StreamServerCall extends ServerCall implements StreamCall, MessageC
     if (this.isAnswered || !this.mayAnswer(message.length)) return false;
     const isAccepted = this.#wantsCompressed !== undefined && this.route.head.accepts('gzip');
     if (this.stream.sending === Progress.NONE) {
-      this.connection.sendHeaders(this.stream, isAccepted ? GZIP_HEAD : HEAD, false);
+      this.connection.sendHeaders(this.stream, this.head(isAccepted), false);
     }
     if (!isAccepted) return this.#put(message, false);
     this.#packed ??= new PackedAnswers(

@@ -6,7 +6,7 @@ import { checkMayBeCompressed } from '../grpc/encoding.ts';
 import { deflateLater, deflateNow } from '../grpc/gzip.ts';
 import { PREFIX_BYTES } from '../grpc/message-prefix.ts';
 import { MessageReader } from '../grpc/message-reader.ts';
-import { GZIP_HEAD, HEAD } from './answer-fields.ts';
+import type { HeadersToSend } from '../http2/connection/stream.ts';
 import { ServerCall } from './server-call.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -52,7 +52,8 @@ export class UnaryServerCall extends ServerCall implements UnaryCall, MessageCom
   succeed(response: Uint8Array, trailers: Metadata = NO_METADATA): void {
     if (this.isAnswered || !this.mayAnswer(response.length)) return;
     this.finish();
-    if (this.#wantsCompressed === undefined) this.#send(HEAD, response, false, trailers);
+    if (this.#wantsCompressed === undefined)
+      this.#send(this.head(false), response, false, trailers);
     else this.#sendMaybePacked(response, this.#wantsCompressed, trailers);
   }
 
@@ -132,7 +133,7 @@ export class UnaryServerCall extends ServerCall implements UnaryCall, MessageCom
     }
   }
 
-  #send(head: Uint8Array, message: Uint8Array, isCompressed: boolean, trailers: Metadata): void {
+  #send(head: HeadersToSend, message: Uint8Array, isCompressed: boolean, trailers: Metadata): void {
     const { stream } = this;
     this.connection.sendHeaders(stream, head, false);
     this.served.sendMessage(stream, message, isCompressed);
@@ -141,7 +142,7 @@ export class UnaryServerCall extends ServerCall implements UnaryCall, MessageCom
 
   #sendMaybePacked(message: Uint8Array, isWanted: boolean, trailers: Metadata): void {
     const isAccepted = this.route.head.accepts('gzip');
-    const head = isAccepted ? GZIP_HEAD : HEAD;
+    const head = this.head(isAccepted);
     if (!(isAccepted && isWanted)) {
       this.#send(head, message, false, trailers);
       return;
