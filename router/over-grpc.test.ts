@@ -11,9 +11,9 @@ import {
 import { MemoryRegistry } from '../registry/memory.ts';
 import { assign, copy, entry, node, until } from '../test/support/small-cluster.ts';
 import type { Backend, UnaryCall } from '../transport/backend.ts';
-import { connect } from '../transport/grpcjs/client.ts';
-import { serveGrpc } from '../transport/grpcjs/server.ts';
+import { connectGrpc } from '../transport/client/client.ts';
 import { invokeUnary } from '../transport/invoke.ts';
+import { serveGrpc } from '../transport/server/serve-grpc.ts';
 import type { ControlHooks } from './cluster-service.ts';
 import { MODEL_INFER } from './forward.ts';
 import { NODE_METHODS, startRouter } from './router.ts';
@@ -56,11 +56,11 @@ async function startCluster(ids: readonly string[], control?: ControlHooks) {
     log,
     metrics,
     version: '1',
-    connect: (address) => connect({ address, methods: NODE_METHODS }),
+    connect: (address) => connectGrpc({ address, methods: NODE_METHODS }),
     ...(control === undefined ? {} : { control }),
   });
   const front = await serveGrpc({ backend: router.backend, host: '127.0.0.1', port: 0, log });
-  const client = connect({ address: front.address, methods: router.backend.methods });
+  const client = connectGrpc({ address: front.address, methods: router.backend.methods });
   await until('ready', () => router.waitingFor().length === 0);
   const stop = async (): Promise<void> => {
     client.close();

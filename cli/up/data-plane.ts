@@ -14,10 +14,11 @@ import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
 import { createLoadModel } from '../../server/engines/load-model.ts';
 import { type InferenceNode, startNode } from '../../server/node.ts';
 import { readDirectoryBlobs } from '../../stores/blobs/directory.ts';
-import { connect } from '../../transport/grpcjs/client.ts';
-import { type GrpcListener, serveGrpc } from '../../transport/grpcjs/server.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
 import { LateBackend, pathsOf } from '../../transport/late-backend.ts';
 import { callOverPort, servePort } from '../../transport/port-calls.ts';
+import { listenerMetrics } from '../../transport/server/listener-metrics.ts';
+import { type OwnGrpcListener, serveGrpc } from '../../transport/server/serve-grpc.ts';
 import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { healthService } from '../../transport/services/health.ts';
@@ -27,7 +28,7 @@ import { VERSION } from './version.ts';
 
 interface RunningNode {
   readonly node: InferenceNode;
-  readonly listener: GrpcListener;
+  readonly listener: OwnGrpcListener;
   /** Of its own: two nodes have metrics of the same names, told apart by a label. */
   readonly metrics: Metrics;
 }
@@ -44,7 +45,7 @@ class DataPlane implements PlaneFunctions {
   readonly #loadModel = createLoadModel();
   readonly #nodes = new Map<string, RunningNode>();
   #router: Router | undefined;
-  #listener: GrpcListener | undefined;
+  #listener: OwnGrpcListener | undefined;
 
   constructor(data: PlaneData) {
     this.#data = data;
@@ -60,7 +61,8 @@ class DataPlane implements PlaneFunctions {
     const control = callOverPort(this.#data.controlPort);
     this.#router = startRouter({
       registry: registryOverPort(portOf(registryPorts[0])),
-      connect: (address) => connect({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
+      connect: (address) =>
+        connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
       localBackends: new Map([...this.#nodes].map(([id, { node }]) => [id, node.backend])),
       clock: systemClock,
       random: Math.random,
@@ -72,14 +74,17 @@ class DataPlane implements PlaneFunctions {
       },
       version: VERSION,
     });
+    const counts = listenerMetrics(this.#metrics, 'router');
     this.#listener = await serveGrpc({
       backend: this.#router.backend,
+      onLimit: counts.onLimit,
       host: settings.host,
       port: settings.grpcPort,
       portFlag: '--grpc-port',
       isInsecure: settings.isInsecure,
       log: this.#log.child({ role: 'router' }),
     });
+    counts.watch(this.#listener);
     const nodePorts = [...this.#nodes.values()].map(({ listener }) => listener.port);
     return { grpcPort: this.#listener.port, nodePorts };
   }
@@ -89,14 +94,17 @@ class DataPlane implements PlaneFunctions {
     const log = this.#log.child({ role: 'node', node: id });
     const metrics = createMetrics();
     const late = new LateBackend(NODE_PATHS);
+    const counts = listenerMetrics(metrics, id);
     const listener = await serveGrpc({
       backend: late,
+      onLimit: counts.onLimit,
       host: settings.host,
       port: settings.nodePort === 0 ? 0 : settings.nodePort + at,
       portFlag: '--node-port',
       isInsecure: settings.isInsecure,
       log,
     });
+    counts.watch(listener);
     const node = await startNode({
       id,
       source: {

@@ -17,6 +17,7 @@ import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_s
 import { MemoryRegistry } from '../../registry/memory.ts';
 import { httpBlobs } from '../../stores/blobs/http-client.ts';
 import { startTrainer } from '../../trainer/trainer.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
 import { connect } from '../../transport/grpcjs/client.ts';
 import { serveGrpc } from '../../transport/grpcjs/server.ts';
 import { pathsOf } from '../../transport/late-backend.ts';
@@ -107,7 +108,7 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   });
   closers.add('trainer', () => trainer.stop());
 
-  const inferenceLink = connect({ address: grpc, methods: INFERENCE_METHODS });
+  const inferenceLink = connectGrpc({ address: grpc, methods: INFERENCE_METHODS });
   const adminLink = connect({ address: admin.address, methods: control.backend.methods });
   closers.add('gateway connections', () => {
     inferenceLink.close();

@@ -20,9 +20,9 @@ import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDatasets } from '../../stores/datasets/memory.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
 import type { Backend } from '../../transport/backend.ts';
-import { connect } from '../../transport/grpcjs/client.ts';
-import { serveGrpc } from '../../transport/grpcjs/server.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
 import { LateBackend } from '../../transport/late-backend.ts';
+import { serveGrpc } from '../../transport/server/serve-grpc.ts';
 
 const HOST = '127.0.0.1';
 const log = createLog({ role: 'test', level: 'silent' });
@@ -59,10 +59,10 @@ export async function wholeCluster(
   const router = startRouter({
     ...{ registry, log, clock: systemClock, random: Math.random, version: '1' },
     metrics: createMetrics(),
-    connect: (address) => connect({ address, methods: NODE_METHODS }),
+    connect: (address) => connectGrpc({ address, methods: NODE_METHODS }),
   });
   const listener = await serveGrpc({ backend: router.backend, host: HOST, port: 0, log });
-  const front = connect({ address: listener.address, methods: router.backend.methods });
+  const front = connectGrpc({ address: listener.address, methods: router.backend.methods });
   teardown(async () => {
     front.close();
     listener.stop();
