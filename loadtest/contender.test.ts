@@ -21,6 +21,7 @@ test('each server of the bench comes up, answers right, counts its calls and end
     ['rivals/grpcjs-echo.ts', [], ECHO, isSame],
     ['rivals/http2-echo.ts', [], ECHO, isSame],
     ['servers/connection-echo.ts', [], ECHO, isSame],
+    ['servers/echo.ts', [], ECHO, isSame],
     ['lone-node.ts', [folder], INFER, perceptronCheck(TINY)],
   ] as const) {
     const command = nodeScript(script, args);

@@ -5,17 +5,24 @@ import { writeBody } from '../measure/h2load.ts';
 import type { Side } from '../measure/side.ts';
 import type { Stage } from '../measure/stage.ts';
 import { type Built, buildGoEcho, buildTonic } from '../rivals/build.ts';
-import { PRODUCT_TRANSPORT } from '../servers/ours.ts';
 
 export const ECHO_PATH = '/bench.Echo/Echo';
 
 /** Of the table's columns, and of what targets name. */
 export const OURS = 'torus';
+/** Our HTTP/2 without gRPC above it. */
+export const OUR_CONNECTION = 'torus, HTTP/2 only';
 export const GRPC_JS = 'grpc-js';
 export const NODE_HTTP2 = 'node:http2';
 export const GRPC_GO = 'grpc-go';
 export const TONIC = 'tonic';
-export type EchoServer = 'torus' | 'grpc-js' | 'node:http2' | 'grpc-go' | 'tonic';
+export type EchoServer =
+  | typeof OURS
+  | typeof OUR_CONNECTION
+  | typeof GRPC_JS
+  | typeof NODE_HTTP2
+  | typeof GRPC_GO
+  | typeof TONIC;
 
 export interface Sides {
   readonly sides: readonly Side[];
@@ -42,13 +49,12 @@ export function builtEntry(name: string, built: Built, args: readonly string[]):
   return { launch: environment === undefined ? launch : { ...launch, environment } };
 }
 
-/** Until there is a server above the connection, the echo is the connection's own. */
-const OUR_ECHO = PRODUCT_TRANSPORT === 'torus' ? 'servers/echo.ts' : 'servers/connection-echo.ts';
-
 async function echoEntry(server: EchoServer, flags: readonly string[], windowBytes: number) {
   switch (server) {
     case OURS:
-      return { launch: { name: server, command: nodeScript(OUR_ECHO, flags) } };
+      return { launch: { name: server, command: nodeScript('servers/echo.ts', flags) } };
+    case OUR_CONNECTION:
+      return { launch: { name: server, command: nodeScript('servers/connection-echo.ts', flags) } };
     case GRPC_JS:
       return { launch: { name: server, command: nodeScript('rivals/grpcjs-echo.ts', flags) } };
     case NODE_HTTP2:

@@ -4,6 +4,7 @@ import { ECHO } from './echo.ts';
 import { LARGE_TENSORS } from './large-tensors.ts';
 import { LATENCY } from './latency.ts';
 import { MIDDLE_MODELS } from './middle-models.ts';
+import { ROUTING } from './routing.ts';
 import { SMALL_MODEL } from './small-model.ts';
 import { TLS } from './tls.ts';
 
@@ -12,6 +13,7 @@ export const WORKLOADS: readonly Workload[] = [
   SMALL_MODEL,
   MIDDLE_MODELS,
   LATENCY,
+  ROUTING,
   LARGE_TENSORS,
   TLS,
 ];

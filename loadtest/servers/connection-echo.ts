@@ -27,6 +27,5 @@ const listener = await listenConnections({
   makeHandler: () => new CountingEcho(),
   ...(tls && { tls }),
 });
-console.log('transport: the HTTP/2 connection alone, no gRPC above it, messages not gathered');
 console.log(`listening ${listener.port}`);
 answerControlLines({ calls: () => calls, stop: () => listener.cut() });

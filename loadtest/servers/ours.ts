@@ -1,34 +1,36 @@
-// The transport that our own servers of the bench run on: the one place to change when the product
-// moves to another. Each server prints it before 'listening', so that results say what they are of.
+// The transports that our own servers of the bench run on: the one place to change when the
+// product gets another. Each server prints its own before 'listening', so that results say what
+// they are of.
 import { createLog } from '../../common/log.ts';
-import type { Backend } from '../../transport/backend.ts';
-import { serveGrpc } from '../../transport/grpcjs/server.ts';
+import type { NodeConnection } from '../../router/upstreams.ts';
+import type { Backend, MethodKind } from '../../transport/backend.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
+import { connect } from '../../transport/grpcjs/client.ts';
+import { type GrpcListener, serveGrpc as serveGrpcJs } from '../../transport/grpcjs/server.ts';
+import { serveGrpc } from '../../transport/server/serve-grpc.ts';
 import type { ServerFlags } from './flags.ts';
 
 /** Also what `--transport` of the servers takes. */
 export type TransportName = 'torus' | 'grpcjs';
 
-/** What the product's node and router run on today. */
-export const PRODUCT_TRANSPORT: TransportName = 'grpcjs';
-
-export interface Served {
-  readonly port: number;
-  stop(): void;
-}
+export const DEFAULT_TRANSPORT: TransportName = 'torus';
 
 /** Listens on a free port of loopback, and says on which transport. */
-export async function serveBackend(backend: Backend, flags: ServerFlags): Promise<Served> {
+export async function serveBackend(backend: Backend, flags: ServerFlags): Promise<GrpcListener> {
   const log = createLog({ role: 'node', level: 'warn' });
-  const { tlsFiles } = flags;
-  const transport = flags.transport ?? PRODUCT_TRANSPORT;
-  if (transport === 'torus') throw new Error('there is no transport/server yet');
-  const listener = await serveGrpc({
-    backend,
-    host: '127.0.0.1',
-    port: 0,
-    log,
-    ...(tlsFiles && { tls: tlsFiles }),
-  });
+  const { tlsFiles, transport = DEFAULT_TRANSPORT } = flags;
+  const tls = tlsFiles && { tls: tlsFiles };
+  const options = { backend, host: '127.0.0.1', port: 0, log, ...tls };
   console.log(`transport ${transport}`);
-  return listener;
+  return transport === 'torus' ? serveGrpc(options) : serveGrpcJs(options);
+}
+
+/** To a node, as the router reaches it. */
+export function connectNode(
+  address: string,
+  methods: ReadonlyMap<string, MethodKind>,
+  flags: ServerFlags,
+): NodeConnection {
+  const { transport = DEFAULT_TRANSPORT } = flags;
+  return transport === 'torus' ? connectGrpc({ address, methods }) : connect({ address, methods });
 }
