@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Where `torus` begins. Hardly anything is loaded here: a server may have to start itself anew.
+import '../common/no-telemetry.ts';
 import { startLean } from './up/lean-process.ts';
 
 /** Runs a command line (without node and script). Sets process.exitCode; does not exit. */

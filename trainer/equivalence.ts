@@ -1,6 +1,7 @@
 // The proof that an exported file computes what was trained: ONNX Runtime is given the raw held-out
 // rows, and must answer what TensorFlow.js answers for them. run() blocks its thread: this belongs
 // in the training process.
+import '../common/no-telemetry.ts';
 import ort from 'onnxruntime-node';
 import { Code, StatusError } from '../common/status.ts';
 import { encodeRows, type FeaturePlan } from './columns/features.ts';

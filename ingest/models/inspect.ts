@@ -1,5 +1,6 @@
 // Everything that is checked of an ONNX model before it may be published. It runs in the child
 // process of verify.ts, because native code reads a file that nobody vouches for.
+import '../../common/no-telemetry.ts';
 import { lstat, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-node';

@@ -1,4 +1,5 @@
 import test from 'ava';
+import '../../common/no-telemetry.ts';
 import ort from 'onnxruntime-node';
 import { StatusError } from '../../common/status.ts';
 import {

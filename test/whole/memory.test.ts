@@ -1,7 +1,7 @@
 // Memory of the whole product while a model is loaded and unloaded again and again. A few cycles
 // tell whether it is given back; the promise of 100 takes minutes:
 //   MEMORY_CYCLES=100 npx ava test/whole/memory.test.ts
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { floats, GraphBuilder } from '../../model/onnx/graph.ts';
@@ -54,6 +54,14 @@ async function rssBytes(pid: number): Promise<number | undefined> {
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
 }
 
+/** Where ONNX Runtime keeps events until they are sent. */
+async function hasTelemetryStore(pid: number): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  const names = await readdir(folder);
+  const paths = await Promise.all(names.map((fd) => readlink(join(folder, fd)).catch(() => '')));
+  return paths.some((path) => path.includes('onnxruntime.db'));
+}
+
 async function startWithBigModel(t: ExecutionContext) {
   const data = await dataFolder(t);
   const folder = join(dirname(data), 'models');
@@ -84,6 +92,7 @@ test('an unloaded model gives its memory back; loading again takes no more', asy
     await untilGone(server.http);
     unloaded.push((await rssBytes(server.pid)) ?? 0);
   }
+  t.false(await hasTelemetryStore(server.pid), 'ONNX Runtime would report to its maker');
   const shown = (values: readonly number[]): string =>
     values.map((bytes) => Math.round(bytes / 2 ** 20)).join(' ');
   const told = `RSS in MiB, loaded: ${shown(loaded)}; unloaded: ${shown(unloaded)}`;

@@ -1,6 +1,7 @@
 // Worker threads for engines, used again: a thread that ends leaves some 25 KiB of Node's own
 // behind, and a new one takes 50 ms to load the runtime. Those not in use sleep, and don't hold the
 // process.
+import '../../../common/no-telemetry.ts';
 import { Worker } from 'node:worker_threads';
 import {
   COMMAND,
