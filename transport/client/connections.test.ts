@@ -27,6 +27,7 @@ import {
 
 const log = createLog({ role: 'test', level: 'silent' });
 const NOTHING = new Uint8Array();
+const NOTHING_HELD = { connections: 0, calls: 0, waitingCalls: 0, waitingBytes: 0, timers: 0 };
 const METHODS = new Map([[PATH, 'unary']] as const);
 const connectTo = (address: string, more: Partial<ClientOptions> = {}) =>
   connectGrpc({ address, methods: METHODS, ...more });
@@ -59,6 +60,7 @@ test('calls beyond a connection’s streams go over more connections, then wait'
     answered++;
   });
   await until(() => held.length === 15);
+  t.like(client.held, { connections: 3, calls: 15, waitingCalls: 25 });
   t.is(server.accepted(), 3);
   t.is(answered, 0);
   while (answered < 40) {
@@ -68,7 +70,9 @@ test('calls beyond a connection’s streams go over more connections, then wait'
   }
   await Promise.all(calls);
   t.is(server.accepted(), 3);
+  t.like(client.held, { connections: 3, calls: 0, waitingCalls: 0, waitingBytes: 0 });
   await client.drain();
+  t.deepEqual(client.held, NOTHING_HELD);
   await server.stop();
 });
 
@@ -273,9 +277,9 @@ test.serial('drain lets calls end and close ends them; nothing is left behind', 
   const error = await unsent;
   t.true(error instanceof ConnectionLost && !error.mayHaveRun, error.message);
   await dialing.drain();
+  for (const client of [drained, closed, dialing]) t.deepEqual(client.held, NOTHING_HELD);
   server.stop();
   await until(() => resources() <= before);
-  t.pass();
 });
 
 test('addresses that are none are refused, with what is one', (t) => {

@@ -21,6 +21,11 @@ export class DeadlineWatch {
     this.#look = look;
   }
 
+  /** Whether a timer runs. */
+  get isArmed(): boolean {
+    return this.#stopTimer !== undefined;
+  }
+
   /** A call with this deadline has begun. */
   note(deadlineMs: number): void {
     if (deadlineMs < this.#atMs) this.#arm(deadlineMs);

@@ -25,6 +25,14 @@ export interface LinkOwner {
   onRoom(link: Link): void;
   /** The socket is gone; the last that is heard of the link. */
   onClosed(link: Link): void;
+  /** The server crossed a limit. */
+  onLimit(name: LimitName): void;
+}
+
+export interface LinkOptions {
+  readonly target: DialOptions;
+  readonly connection: ConnectionOptions;
+  readonly headers: RequestHeaders;
 }
 
 type Phase = 'dialing' | 'open' | 'ending' | 'closed';
@@ -36,20 +44,13 @@ export class Link implements ConnectionHandler {
   readonly #attempt: Attempt;
   #shell: ConnectionSocket | undefined;
   #phase: Phase = 'dialing';
-  #why = '';
 
-  constructor(
-    owner: LinkOwner,
-    clock: Clock,
-    headers: RequestHeaders,
-    options: ConnectionOptions,
-    target: DialOptions,
-  ) {
+  constructor(owner: LinkOwner, clock: Clock, options: LinkOptions) {
     this.#owner = owner;
-    this.headers = headers;
-    this.connection = new Connection(options, this, clock.nowMs());
+    this.headers = options.headers;
+    this.connection = new Connection(options.connection, this, clock.nowMs());
     this.connection.awaitOpenable();
-    this.#attempt = dial(target, clock, {
+    this.#attempt = dial(options.target, clock, {
       onSocket: (socket) => {
         this.#shell = new ConnectionSocket(socket, this.connection, () => clock.nowMs());
       },
@@ -134,8 +135,8 @@ export class Link implements ConnectionHandler {
   onPong(): void {}
 
   onLimit(name: LimitName): void {
-    this.#why ||= `limit of ${name}`;
     if (name === 'idle_time') this.#noteEnding();
+    else this.#owner.onLimit(name);
   }
 
   onFailed(_code: number, why: string): void {

@@ -2,7 +2,7 @@
 // nothing here looks into. Before there is a connection, what has come of the request waits; that
 // is a window at most, as nothing of it is consumed before it was sent.
 
-import type { StatusError } from '../../common/status.ts';
+import { Code, type StatusError } from '../../common/status.ts';
 import type { Stream } from '../http2/connection/stream.ts';
 import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
@@ -109,7 +109,10 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#early = undefined;
-    this.#caller.onAnswerLost(ErrorCode.REFUSED_STREAM, true, error.message);
+    // Fields that can't be sent here can't be sent elsewhere either.
+    if (error.code === Code.INVALID_ARGUMENT) {
+      this.#caller.onAnswerLost(ErrorCode.PROTOCOL_ERROR, false, error.message);
+    } else this.#caller.onAnswerLost(ErrorCode.REFUSED_STREAM, true, error.message);
   }
 
   /** Who took the call keeps its deadline. */

@@ -34,8 +34,9 @@ export class OutgoingStream extends Outgoing {
   #isHalfClosed = false;
   #isCallerPaused = false;
 
-  /** The caller takes no more for now, or a message is being inflated. */
+  /** The caller takes no more for now. */
   #isHeld = false;
+  #isInflating = false;
   /** The answer has ended so; what is held comes first. */
   #outcome: Outcome | undefined;
   #isDone = false;
@@ -155,7 +156,7 @@ export class OutgoingStream extends Outgoing {
   /** Gives the caller what has come, as long as it takes it; the server may send as much again. */
   #deliver(): void {
     try {
-      while (!(this.#isHeld || this.#isDone)) {
+      while (!(this.#isHeld || this.#isInflating || this.#isDone)) {
         const message = this.#reader.next();
         if (message === undefined) break;
         this.#take(message);
@@ -166,7 +167,8 @@ export class OutgoingStream extends Outgoing {
     }
     if (this.#isDone) return;
     this.#consume(this.#reader.takeConsumedBytes());
-    if (this.#outcome !== undefined && !this.#isHeld) this.#finish(this.#outcome);
+    if (this.#isHeld || this.#isInflating || this.#outcome === undefined) return;
+    this.#finish(this.#outcome);
   }
 
   #take(message: Uint8Array): void {
@@ -185,8 +187,9 @@ export class OutgoingStream extends Outgoing {
       this.#isHeld = !this.#call.send(inflated);
       return;
     }
-    this.#isHeld = true;
+    this.#isInflating = true;
     inflateLater(message, maxMessageBytes, (result) => {
+      this.#isInflating = false;
       if (this.#isDone) return;
       if (result instanceof StatusError) {
         this.#fail(result);

@@ -23,6 +23,11 @@ export class WaitingCalls {
     return this.#calls.size;
   }
 
+  /** What their requests hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** In their order. */
   get all(): Iterable<Outgoing> {
     return this.#calls;
