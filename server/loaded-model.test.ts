@@ -50,8 +50,8 @@ test('200 requests at once of various sizes get their own rows, in shared runs',
     maxBatchSize: 32,
     instanceCount: 2,
     observer: {
-      batchDone: (rows) => runs.push(rows),
-      requestSucceeded: (_, totalNs) => totals.push(totalNs),
+      batchDone: (_, { batchRows }) => runs.push(batchRows),
+      requestsSucceeded: (count, totalNs) => totals.push(...Array(count).fill(totalNs)),
     },
   });
   t.is(model.instanceCount, 2);
@@ -149,8 +149,8 @@ test('late, cancelled and surplus requests are answered at once, and never run',
     clock,
     observer: {
       requestFailed: (reason) => failed.push(reason),
-      batchDone: (rows) => {
-        rowsRun += rows;
+      batchDone: (_, { batchRows }) => {
+        rowsRun += batchRows;
       },
     },
   });

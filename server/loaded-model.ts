@@ -4,6 +4,7 @@ import type { Clock } from '../common/clock.ts';
 import type { StatusError } from '../common/status.ts';
 import type { Tensor, TensorSpec } from '../common/tensor.ts';
 import type { Execution } from '../model/config/policy.ts';
+import type { Waiting } from './batcher/request-queue.ts';
 import type { Way } from './engines/engine.ts';
 import type { Quarantine } from './engines/marker.ts';
 
@@ -21,10 +22,8 @@ export const DEFAULT_MAX_QUEUE_SIZE = 1024;
 /** Bytes of tensors that wait for an instance; a request above that is refused with UNAVAILABLE. */
 export const DEFAULT_MAX_QUEUE_BYTES = 256 * 1024 * 1024;
 
-/** Nanoseconds of the steps of one request, and the size of the batch that it ran in. */
-export interface InferTimings {
-  /** From submit until its batch closed. */
-  readonly queueNs: number;
+/** Nanoseconds of the steps of one run, and the size of its batch. */
+export interface RunTimings {
   /** The batch's copying of inputs into the slab. */
   readonly computeInputNs: number;
   /** The batch's run, from handing it over until the answer is back. */
@@ -34,32 +33,40 @@ export interface InferTimings {
   readonly batchRows: number;
 }
 
-export type InferOutcome =
-  | { readonly ok: true; readonly outputs: readonly Tensor[]; readonly timings: InferTimings }
-  | { readonly ok: false; readonly error: StatusError };
+/** One request's part of a run's outputs. Good, all of it, only until `succeed` returns. */
+export interface RowOutputs {
+  /** Of this request. */
+  readonly rows: number;
+  /** From submit until its batch closed. */
+  readonly queueNs: number;
+  readonly timings: RunTimings;
+  /** The whole batch's outputs, in the order of the model's. */
+  readonly whole: readonly Tensor[];
+  /** This request's bytes are whole[index].bytes from start(index) to end(index). */
+  start(index: number): number;
+  end(index: number): number;
+  /** The same as tensors of this request; views. */
+  tensors(): readonly Tensor[];
+}
 
 /**
  * One request, already checked against the model's `inputs`: names, datatypes, shapes, byte counts.
+ * Exactly one of `succeed` and `fail` is called, once, perhaps before `submit` returns (a full
+ * queue, for one); they must not throw. It waits in the batcher itself, nothing is made for it:
+ * `deadlineMs`, past which it is not computed, is on the clock of this thread; `sizeBytes` is that
+ * of the inputs; `arrivedMs` and `shapeKey` are set by `submit`.
  */
-export interface InferRequest {
+export interface InferRequest extends Waiting {
   /**
    * In the order of the model's inputs; shapes with the batch dimension, where the model has one.
    * BYTES in raw form (u32 length, then the bytes, for each element). The bytes are copied once,
-   * when the batch closes; they must not change before `done` is called.
+   * when the batch closes; they must not change before the answer.
    */
   readonly inputs: readonly Tensor[];
   /** The batch dimension, 1 to maxBatchSize; 1 for a model without batching (maxBatchSize 0). */
   readonly rows: number;
-  /**
-   * Moment on the clock of this thread. Past it while still queued: DEADLINE_EXCEEDED, no compute.
-   */
-  readonly deadlineMs: number;
-  /**
-   * Called exactly once, perhaps before `submit` returns (a full queue, for one). Outputs are in
-   * the order of the model's outputs; their bytes are views of shared memory, good only until
-   * `done` returns: encode or copy them there. Must not throw.
-   */
-  done(outcome: InferOutcome): void;
+  succeed(outputs: RowOutputs): void;
+  fail(error: StatusError): void;
 }
 
 export type ModelState = 'READY' | 'FAILED' | 'STOPPING' | 'STOPPED';
@@ -108,9 +115,12 @@ export type FailReason = 'REJECTED' | 'TIMEOUT' | 'CANCELED' | 'BACKEND' | 'OTHE
 /** Told what happens, for statistics. Called on the hot path: count, and return. */
 export interface ModelObserver {
   /** One run that succeeded. */
-  batchDone?(rows: number, requests: number, timings: InferTimings): void;
-  /** One request that succeeded; `totalNs` from submit until its outputs were ready. */
-  requestSucceeded?(rows: number, totalNs: number, timings: InferTimings): void;
+  batchDone?(requests: number, timings: RunTimings): void;
+  /**
+   * So many requests of a run that came at one moment; each took `totalNs` from submit until its
+   * outputs were ready, `queueNs` of it until its batch closed.
+   */
+  requestsSucceeded?(requests: number, totalNs: number, queueNs: number): void;
   requestFailed?(reason: FailReason, totalNs: number): void;
   /** Where runs happen from now on, and why not elsewhere ('' where nothing stood in the way). */
   wayChosen?(way: Way, reason: string): void;

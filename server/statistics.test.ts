@@ -1,11 +1,10 @@
 import test from 'ava';
 import { createMetrics, renderMetrics, snapshot } from '../common/metrics.ts';
-import type { InferTimings } from './loaded-model.ts';
+import type { RunTimings } from './loaded-model.ts';
 import { registerInferenceMetrics } from './metrics.ts';
 import { StatisticsBook } from './statistics.ts';
 
-const TIMINGS: InferTimings = {
-  queueNs: 1_000_000,
+const TIMINGS: RunTimings = {
   computeInputNs: 2_000,
   computeInferNs: 3_000_000,
   computeOutputNs: 4_000,
@@ -14,9 +13,9 @@ const TIMINGS: InferTimings = {
 
 function twoRequestsInOneBatch(book: StatisticsBook): void {
   const statistics = book.of('digits', 7);
-  statistics.batchDone(4, 2, TIMINGS);
-  statistics.requestSucceeded(1, 5_000_000, TIMINGS);
-  statistics.requestSucceeded(3, 6_000_000, TIMINGS);
+  statistics.batchDone(2, TIMINGS);
+  statistics.requestsSucceeded(1, 5_000_000, 1_000_000);
+  statistics.requestsSucceeded(1, 6_000_000, 1_000_000);
   statistics.requestFailed('REJECTED', 10_000);
   statistics.pending = () => 5;
 }
@@ -63,6 +62,16 @@ test("the metrics page has Triton's names and histograms that sum over nodes", a
     t.true(page.split('\n').includes(line), `${line}\nis not in\n${page}`);
   }
   t.regex(await metrics.metrics(), /torus_batch_rows_count\{[^}]*\} 1\n/);
+});
+
+test('requests that came together count as many', (t) => {
+  const book = new StatisticsBook(() => 0);
+  const [one, other] = [book.of('a', 1), book.of('b', 1)];
+  one.requestsSucceeded(3, 5_000_000, 1_000_000);
+  for (let i = 0; i < 3; i += 1) other.requestsSucceeded(1, 5_000_000, 1_000_000);
+  t.deepEqual(one.success, other.success);
+  t.deepEqual(one.queue, { count: 3, ns: 3_000_000 });
+  t.deepEqual(one.requestSeconds.counts, other.requestSeconds.counts);
 });
 
 test('asking twice counts nothing twice', async (t) => {

@@ -3,7 +3,7 @@
 // asked. They outlive the loading of their model, so that counters never fall.
 import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
 import type { Way } from './engines/engine.ts';
-import type { FailReason, InferTimings, ModelObserver } from './loaded-model.ts';
+import type { FailReason, ModelObserver, RunTimings } from './loaded-model.ts';
 
 /** Bounds in seconds, the same everywhere, or sums over nodes would mean nothing. */
 const DURATION_BUCKETS_S: readonly number[] = [
@@ -22,12 +22,12 @@ export class Buckets {
     this.counts = new Float64Array(bounds.length + 1);
   }
 
-  observe(value: number): void {
+  observe(value: number, count = 1): void {
     const { bounds, counts } = this;
     let at = 0;
     while (at < bounds.length && value > (bounds[at] ?? 0)) at += 1;
-    counts[at] = (counts[at] ?? 0) + 1;
-    this.sum += value;
+    counts[at] = (counts[at] ?? 0) + count;
+    this.sum += value * count;
   }
 }
 
@@ -39,9 +39,10 @@ export interface Tally {
 
 const tally = (): Tally => ({ count: 0, ns: 0 });
 
+/** `count` events of `ns` each. */
 function add(to: Tally, ns: number, count = 1): void {
   to.count += count;
-  to.ns += ns;
+  to.ns += ns * count;
 }
 
 export interface BatchTally {
@@ -94,30 +95,31 @@ export class VersionStatistics implements ModelObserver {
     this.#dateMs = dateMs;
   }
 
-  batchDone(rows: number, _requests: number, timings: InferTimings): void {
+  batchDone(requests: number, timings: RunTimings): void {
+    const { batchRows: rows, computeInputNs, computeInferNs, computeOutputNs } = timings;
     this.executionCount += 1;
+    this.inferenceCount += rows;
     this.lastInferenceMs = this.#dateMs();
     this.batchRows.observe(rows);
-    this.computeSeconds.observe(timings.computeInferNs / 1e9);
+    this.computeSeconds.observe(computeInferNs / 1e9);
     let batch = this.batches.get(rows);
     if (batch === undefined) {
       batch = { computeInput: tally(), computeInfer: tally(), computeOutput: tally() };
       this.batches.set(rows, batch);
     }
-    add(batch.computeInput, timings.computeInputNs);
-    add(batch.computeInfer, timings.computeInferNs);
-    add(batch.computeOutput, timings.computeOutputNs);
+    add(batch.computeInput, computeInputNs);
+    add(batch.computeInfer, computeInferNs);
+    add(batch.computeOutput, computeOutputNs);
+    add(this.computeInput, computeInputNs, requests);
+    add(this.computeInfer, computeInferNs, requests);
+    add(this.computeOutput, computeOutputNs, requests);
   }
 
-  requestSucceeded(rows: number, totalNs: number, timings: InferTimings): void {
-    this.inferenceCount += rows;
-    add(this.success, totalNs);
-    add(this.queue, timings.queueNs);
-    add(this.computeInput, timings.computeInputNs);
-    add(this.computeInfer, timings.computeInferNs);
-    add(this.computeOutput, timings.computeOutputNs);
-    this.requestSeconds.observe(totalNs / 1e9);
-    this.queueSeconds.observe(timings.queueNs / 1e9);
+  requestsSucceeded(requests: number, totalNs: number, queueNs: number): void {
+    add(this.success, totalNs, requests);
+    add(this.queue, queueNs, requests);
+    this.requestSeconds.observe(totalNs / 1e9, requests);
+    this.queueSeconds.observe(queueNs / 1e9, requests);
   }
 
   requestFailed(reason: FailReason, totalNs: number): void {

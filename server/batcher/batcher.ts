@@ -118,16 +118,6 @@ export class Batcher<T extends Waiting> {
     return true;
   }
 
-  /** The first waiting request that `isWanted`, by shape and order. Costs a walk of the queue. */
-  find(isWanted: (request: T) => boolean): T | undefined {
-    for (const queue of this.#queues.values()) {
-      for (let at = queue.head; at !== undefined; at = at.next) {
-        if (isWanted(at as T)) return at as T;
-      }
-    }
-    return undefined;
-  }
-
   /** Event: an instance is ready for a run, new or done with its last one. */
   free(instance: number): void {
     this.#idle.push(instance);

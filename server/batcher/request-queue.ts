@@ -9,9 +9,9 @@ export interface Waiting {
   /**
    * Requests share a batch only if their keys are equal: the dimensions after the first, as text.
    */
-  readonly shapeKey: string;
+  shapeKey: string;
   readonly deadlineMs: number;
-  readonly arrivedMs: number;
+  arrivedMs: number;
   /** The queue's own; undefined when not waiting. */
   queue: RequestQueue | undefined;
   next: Waiting | undefined;

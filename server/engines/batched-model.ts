@@ -2,13 +2,11 @@
 // clock. Requests are answered from here, each once.
 import type { Clock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, unavailable } from '../../common/status.ts';
-import type { Tensor, TensorSpec } from '../../common/tensor.ts';
+import type { TensorSpec } from '../../common/tensor.ts';
 import { Batcher, type BatcherLimits } from '../batcher/batcher.ts';
-import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
 import type {
   FailReason,
   InferRequest,
-  InferTimings,
   LoadedModel,
   ModelFailure,
   ModelObserver,
@@ -41,32 +39,6 @@ export interface BatchedModelOptions extends PoolOptions {
   readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
 }
 
-/** A request in the queue or in a run. */
-class Ticket implements Waiting {
-  readonly request: InferRequest;
-  readonly inputs: readonly Tensor[];
-  readonly rows: number;
-  readonly deadlineMs: number;
-  readonly sizeBytes: number;
-  readonly shapeKey: string;
-  readonly arrivedMs: number;
-  queue: RequestQueue | undefined = undefined;
-  next: Waiting | undefined = undefined;
-  previous: Waiting | undefined = undefined;
-
-  constructor(request: InferRequest, shapeKey: string, arrivedMs: number) {
-    this.request = request;
-    this.inputs = request.inputs;
-    this.rows = request.rows;
-    this.deadlineMs = request.deadlineMs;
-    let sizeBytes = 0;
-    for (const { bytes } of request.inputs) sizeBytes += bytes.length;
-    this.sizeBytes = sizeBytes;
-    this.shapeKey = shapeKey;
-    this.arrivedMs = arrivedMs;
-  }
-}
-
 export class BatchedModel implements LoadedModel {
   readonly model: string;
   readonly version: number;
@@ -77,7 +49,7 @@ export class BatchedModel implements LoadedModel {
   readonly #options: BatchedModelOptions;
   readonly #clock: Clock;
   readonly #observer: ModelObserver;
-  readonly #batcher: Batcher<Ticket>;
+  readonly #batcher: Batcher<InferRequest>;
   readonly #pool: InstancePool;
   /** Inputs whose dimensions after the first may differ between requests. */
   readonly #open: readonly number[];
@@ -85,6 +57,7 @@ export class BatchedModel implements LoadedModel {
   #state: ModelState = 'READY';
   #running = 0;
   #isDecisionComing = false;
+  #calledMs = 0;
   #isDeciding = false;
   #isMoving = false;
   readonly #cost = new InlineCost();
@@ -138,36 +111,41 @@ export class BatchedModel implements LoadedModel {
   }
 
   submit(request: InferRequest): void {
-    const nowMs = this.#clock.nowMs();
-    const ticket = new Ticket(request, this.#shapeKeyOf(request), nowMs);
+    const nowMs = this.#turnMs();
+    request.arrivedMs = nowMs;
+    request.shapeKey = this.#shapeKeyOf(request);
     if (this.#state !== 'READY') {
       const text = `model '${this.model}' version ${this.version} is ${this.#state.toLowerCase()}`;
-      this.#refuse(ticket, unavailable(text), 'REJECTED', nowMs);
+      this.#refuse(request, unavailable(text), 'REJECTED', nowMs);
       return;
     }
     const problem = this.#problemOf(request);
-    if (problem !== undefined) this.#refuse(ticket, problem, 'OTHER', nowMs);
-    else if (request.deadlineMs <= nowMs) this.#refuse(ticket, late(), 'TIMEOUT', nowMs);
-    else if (!this.#enqueue(ticket)) {
-      this.#refuse(ticket, unavailable('Exceeds maximum queue size'), 'REJECTED', nowMs);
+    if (problem !== undefined) this.#refuse(request, problem, 'OTHER', nowMs);
+    else if (request.deadlineMs <= nowMs) this.#refuse(request, late(), 'TIMEOUT', nowMs);
+    else if (!this.#enqueue(request)) {
+      this.#refuse(request, unavailable('Exceeds maximum queue size'), 'REJECTED', nowMs);
     } else if (this.#batcher.idleInstances === 0) this.#arm();
     else this.#decideSoon();
   }
 
+  /** While a decision is coming, all that arrives counts as come when it was called for. */
+  #turnMs(): number {
+    if (!this.#isDecisionComing) this.#calledMs = this.#clock.nowMs();
+    return this.#calledMs;
+  }
+
   /** Idle instances are put to work before anyone is refused. */
-  #enqueue(ticket: Ticket): boolean {
-    if (this.#batcher.arrive(ticket)) return true;
+  #enqueue(request: InferRequest): boolean {
+    if (this.#batcher.arrive(request)) return true;
     if (this.#batcher.idleInstances === 0) return false;
     this.#decide();
-    return this.#batcher.arrive(ticket);
+    return this.#batcher.arrive(request);
   }
 
   cancel(request: InferRequest): void {
-    const ticket = this.#batcher.find((waiting) => waiting.request === request);
-    if (ticket === undefined) return;
-    this.#batcher.cancel(ticket);
+    if (!this.#batcher.cancel(request)) return;
     const error = new StatusError(Code.CANCELLED, 'the caller cancelled the request');
-    this.#refuse(ticket, error, 'CANCELED', this.#clock.nowMs());
+    this.#refuse(request, error, 'CANCELED', this.#clock.nowMs());
     this.#checkDrained();
   }
 
@@ -279,12 +257,12 @@ export class BatchedModel implements LoadedModel {
     });
   }
 
-  #run(instance: number, tickets: Ticket[], rows: number, nowMs: number): void {
-    this.#running += tickets.length;
-    const batch = { requests: tickets, rows: this.maxBatchSize === 0 ? 0 : rows };
+  #run(instance: number, requests: InferRequest[], rows: number, nowMs: number): void {
+    this.#running += requests.length;
+    const batch = { requests, rows: this.maxBatchSize === 0 ? 0 : rows };
     this.#pool.run(instance, batch, (outcome) => {
-      this.#running -= tickets.length;
-      this.#answer(tickets, rows, nowMs, outcome);
+      this.#running -= requests.length;
+      this.#answer(requests, rows, nowMs, outcome);
       if (outcome.ok && this.#options.leavesWhenSlow === true) this.#watchCost(outcome.runNs);
       if (!this.#isDeciding) this.#checkDrained();
     });
@@ -305,37 +283,46 @@ export class BatchedModel implements LoadedModel {
     );
   }
 
-  #answer(tickets: Ticket[], rows: number, startedMs: number, outcome: RunOutcome): void {
+  #answer(requests: InferRequest[], rows: number, startedMs: number, outcome: RunOutcome): void {
     const endMs = this.#clock.nowMs();
-    const isShared = tickets.length > 1;
+    const isShared = requests.length > 1;
     if (!outcome.ok || (isShared && unsplittable(outcome.outputs, rows) !== undefined)) {
       const error = outcome.ok ? unsplittable(outcome.outputs, rows) : outcome.error;
       const told = error ?? unavailable('the run has no outcome');
-      for (const ticket of tickets) this.#refuse(ticket, told, 'BACKEND', endMs);
+      for (const request of requests) this.#refuse(request, told, 'BACKEND', endMs);
       return;
     }
     const { computeInputNs, computeInferNs, computeOutputNs } = outcome;
-    const scatter = new Scatter(outcome.outputs, rows);
-    let oldest: InferTimings | undefined;
-    for (const ticket of tickets) {
-      const queueNs = (startedMs - ticket.arrivedMs) * 1e6;
-      const timings = { queueNs, computeInputNs, computeInferNs, computeOutputNs, batchRows: rows };
-      oldest ??= timings;
-      this.#observer.requestSucceeded?.(ticket.rows, (endMs - ticket.arrivedMs) * 1e6, timings);
-      const outputs = isShared ? scatter.next(ticket.rows) : outcome.outputs;
-      ticket.request.done({ ok: true, outputs, timings });
+    const timings = { computeInputNs, computeInferNs, computeOutputNs, batchRows: rows };
+    this.#count(requests, startedMs, endMs);
+    this.#observer.batchDone?.(requests.length, timings);
+    const scatter = new Scatter(outcome.outputs, timings);
+    for (const request of requests) {
+      scatter.take(request.rows, (startedMs - request.arrivedMs) * 1e6);
+      request.succeed(scatter);
     }
-    if (oldest !== undefined) this.#observer.batchDone?.(rows, tickets.length, oldest);
   }
 
-  #refuse(ticket: Ticket, error: StatusError, reason: FailReason, nowMs: number): void {
-    this.#observer.requestFailed?.(reason, (nowMs - ticket.arrivedMs) * 1e6);
-    ticket.request.done({ ok: false, error });
+  /** Most requests of a batch came at the same moment: they are counted together. */
+  #count(requests: InferRequest[], startedMs: number, endMs: number): void {
+    let from = 0;
+    for (let at = 1; at <= requests.length; at += 1) {
+      const arrivedMs = requests[from]?.arrivedMs ?? 0;
+      if (requests[at]?.arrivedMs === arrivedMs) continue;
+      const [totalNs, queueNs] = [(endMs - arrivedMs) * 1e6, (startedMs - arrivedMs) * 1e6];
+      this.#observer.requestsSucceeded?.(at - from, totalNs, queueNs);
+      from = at;
+    }
+  }
+
+  #refuse(request: InferRequest, error: StatusError, reason: FailReason, nowMs: number): void {
+    this.#observer.requestFailed?.(reason, (nowMs - request.arrivedMs) * 1e6);
+    request.fail(error);
   }
 
   #evict(error: StatusError): void {
     const nowMs = this.#clock.nowMs();
-    for (const ticket of this.#batcher.evict()) this.#refuse(ticket, error, 'BACKEND', nowMs);
+    for (const request of this.#batcher.evict()) this.#refuse(request, error, 'BACKEND', nowMs);
   }
 
   #fail(failure: ModelFailure): void {

@@ -62,7 +62,7 @@ for (const [way, path] of [
     })({
       ...{ model: 'm', version: 1, modelPath, maxBatchSize: 32, maxQueueSize: 100 },
       observer: {
-        batchDone: (rows) => runs.push(rows),
+        batchDone: (_, { batchRows }) => runs.push(batchRows),
         requestFailed: (reason) => failed.push(reason),
       },
     });

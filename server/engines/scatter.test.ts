@@ -11,6 +11,8 @@ import { readTable, type Slab } from './slab.ts';
 
 const DATATYPES: readonly Datatype[] = ['UINT8', 'FP16', 'FP32', 'INT64', 'BYTES'];
 
+const NO_TIME = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
+
 interface Case {
   readonly inputs: readonly { readonly datatype: Datatype; readonly width: number }[];
   readonly rows: readonly number[];
@@ -54,10 +56,14 @@ test('each request gets back exactly the rows that it put in', (t) => {
         return { name: 'out', datatype, shape: place.shape, bytes };
       });
       if (unsplittable(merged, total) !== undefined) throw new Error('rows do not add up');
-      const scatter = new Scatter(merged, total);
+      const scatter = new Scatter(merged, { ...NO_TIME, batchRows: total });
       for (const [r, { inputs: put }] of requests.entries()) {
-        const got = scatter.next(rows[r] ?? 0);
+        scatter.take(rows[r] ?? 0, r);
+        if (scatter.queueNs !== r) throw new Error('not its own time');
+        const got = scatter.tensors();
         for (const [i, tensor] of put.entries()) {
+          const range = merged[i]?.bytes.subarray(scatter.start(i), scatter.end(i));
+          if (Buffer.compare(range ?? Buffer.of(1), tensor.bytes) !== 0) throw new Error('range');
           const same = Buffer.compare(got[i]?.bytes ?? Buffer.of(1), tensor.bytes) === 0;
           if (!same || got[i]?.shape.join() !== tensor.shape.join()) throw new Error('not its own');
         }

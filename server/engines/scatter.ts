@@ -2,6 +2,7 @@
 // inputs were gathered.
 import { Code, StatusError } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
+import type { RowOutputs, RunTimings } from '../loaded-model.ts';
 
 /** Why outputs can't be told apart by row; undefined when they can. */
 export function unsplittable(outputs: readonly Tensor[], rows: number): StatusError | undefined {
@@ -14,39 +15,68 @@ export function unsplittable(outputs: readonly Tensor[], rows: number): StatusEr
   );
 }
 
-/** Hands out the outputs from the first row on. */
-export class Scatter {
-  readonly #outputs: readonly Tensor[];
-  readonly #rows: number;
-  /** Where each output's next row begins. */
-  readonly #at: number[];
+/**
+ * The outputs of a run, as one request after the other sees them: `take` moves on to the next. One
+ * object for the whole batch; nothing is made for a request that does not ask for `tensors`.
+ */
+export class Scatter implements RowOutputs {
+  readonly whole: readonly Tensor[];
+  readonly timings: RunTimings;
+  rows = 0;
+  queueNs = 0;
+  readonly #allRows: number;
+  readonly #starts: number[];
+  readonly #ends: number[];
+  /** Bytes of a row; -1 where rows differ. */
+  readonly #rowBytes: readonly number[];
 
-  /** `outputs` are splittable by `rows`. */
-  constructor(outputs: readonly Tensor[], rows: number) {
-    this.#outputs = outputs;
-    this.#rows = rows;
-    this.#at = outputs.map(() => 0);
+  /** `whole` is splittable by the rows of the timings, or is taken whole. */
+  constructor(whole: readonly Tensor[], timings: RunTimings) {
+    this.whole = whole;
+    this.timings = timings;
+    this.#allRows = timings.batchRows;
+    this.#starts = whole.map(() => 0);
+    this.#ends = whole.map(() => 0);
+    this.#rowBytes = whole.map(({ datatype, bytes }) =>
+      datatype === 'BYTES' ? -1 : bytes.length / this.#allRows,
+    );
   }
 
-  next(rows: number): readonly Tensor[] {
-    if (rows === this.#rows) return this.#outputs;
-    return this.#outputs.map((output, index) => {
-      const start = this.#at[index] ?? 0;
-      const end = start + this.#sizeOf(output, start, rows);
-      this.#at[index] = end;
-      const { name, datatype, shape, bytes } = output;
-      return {
-        name,
-        datatype,
-        shape: [rows, ...shape.slice(1)],
-        bytes: bytes.subarray(start, end),
-      };
-    });
+  /** The next `rows` rows, for a request that waited so long. */
+  take(rows: number, queueNs: number): void {
+    this.rows = rows;
+    this.queueNs = queueNs;
+    for (let i = 0; i < this.whole.length; i += 1) {
+      const start = this.#ends[i] ?? 0;
+      this.#starts[i] = start;
+      this.#ends[i] = start + this.#sizeOf(i, start, rows);
+    }
   }
 
-  #sizeOf(output: Tensor, start: number, rows: number): number {
-    const { datatype, shape, bytes } = output;
-    if (datatype !== 'BYTES') return (bytes.length / this.#rows) * rows;
+  start(index: number): number {
+    return this.#starts[index] ?? 0;
+  }
+
+  end(index: number): number {
+    return this.#ends[index] ?? 0;
+  }
+
+  tensors(): readonly Tensor[] {
+    const { rows, whole } = this;
+    if (rows === this.#allRows) return whole;
+    return whole.map(({ name, datatype, shape, bytes }, i) => ({
+      name,
+      datatype,
+      shape: [rows, ...shape.slice(1)],
+      bytes: bytes.subarray(this.#starts[i], this.#ends[i]),
+    }));
+  }
+
+  #sizeOf(index: number, start: number, rows: number): number {
+    const rowBytes = this.#rowBytes[index] ?? 0;
+    if (rows === this.#allRows) return this.whole[index]?.bytes.length ?? 0;
+    if (rowBytes >= 0) return rowBytes * rows;
+    const { shape, bytes } = this.whole[index] ?? { shape: [], bytes: NOTHING };
     let elements = rows;
     for (let i = 1; i < shape.length; i++) elements *= shape[i] ?? 0;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -55,3 +85,5 @@ export class Scatter {
     return at - start;
   }
 }
+
+const NOTHING = new Uint8Array(0);

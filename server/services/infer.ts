@@ -3,12 +3,13 @@ import { Code, type StatusError, statusOf, unavailable } from '../../common/stat
 import type { Tensor } from '../../common/tensor.ts';
 import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
+import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
 import { type CheckedRequest, checkRequest, type OutputChoice } from '../infer/check.ts';
 import { checkClassifiable, classify } from '../infer/classification.ts';
 import { decodeRequest, type RawRequest } from '../infer/request.ts';
 import { encodeResponse } from '../infer/response.ts';
 import { reshaped, type ServedSignature } from '../infer/signature.ts';
-import type { InferOutcome, InferRequest } from '../loaded-model.ts';
+import type { InferRequest, RowOutputs } from '../loaded-model.ts';
 import type { ModelTable, ServedVersion } from '../model-table.ts';
 
 /** @param nowMs the clock that call.deadlineMs is on */
@@ -36,20 +37,71 @@ function submit(
   checked: CheckedRequest,
   nowMs: number,
 ): void {
-  const { loaded, signature } = served;
+  const { loaded } = served;
   const queueMs = queueTimeoutMs(served.queueTimeout, checked.timeoutUs);
   const queueEndsFirst = nowMs + queueMs < call.deadlineMs;
-  const request: InferRequest = {
-    inputs: checked.inputs,
-    rows: checked.rows,
+  const request = new InferCall(call, served, raw.id, checked, {
     deadlineMs: queueEndsFirst ? nowMs + queueMs : call.deadlineMs,
-    done(outcome) {
-      call.onCancel = undefined;
-      answer(call, outcome, signature, raw.id, checked.outputs, queueEndsFirst);
-    },
-  };
+    queueEndsFirst,
+  });
   call.onCancel = () => loaded.cancel(request);
   loaded.submit(request);
+}
+
+/** A call on its way through the batcher. */
+class InferCall implements InferRequest {
+  readonly inputs: readonly Tensor[];
+  readonly rows: number;
+  readonly sizeBytes: number;
+  readonly deadlineMs: number;
+  arrivedMs = 0;
+  shapeKey = '';
+  queue: RequestQueue | undefined = undefined;
+  next: Waiting | undefined = undefined;
+  previous: Waiting | undefined = undefined;
+  readonly #call: UnaryCall;
+  readonly #served: ServedVersion;
+  readonly #id: string;
+  readonly #outputs: readonly OutputChoice[];
+  readonly #queueEndsFirst: boolean;
+
+  constructor(
+    call: UnaryCall,
+    served: ServedVersion,
+    id: string,
+    { inputs, rows, outputs }: CheckedRequest,
+    ends: { readonly deadlineMs: number; readonly queueEndsFirst: boolean },
+  ) {
+    this.#call = call;
+    this.#served = served;
+    this.#id = id;
+    this.#outputs = outputs;
+    this.#queueEndsFirst = ends.queueEndsFirst;
+    this.deadlineMs = ends.deadlineMs;
+    this.inputs = inputs;
+    this.rows = rows;
+    let sizeBytes = 0;
+    for (const { bytes } of inputs) sizeBytes += bytes.length;
+    this.sizeBytes = sizeBytes;
+  }
+
+  succeed(outputs: RowOutputs): void {
+    const call = this.#call;
+    call.onCancel = undefined;
+    try {
+      const { signature } = this.#served;
+      const { model, version } = signature;
+      const told = chosen(outputs.tensors(), this.#outputs, signature);
+      call.succeed(encodeResponse({ model, version, id: this.#id, outputs: told }));
+    } catch (error) {
+      call.fail(statusOf(error));
+    }
+  }
+
+  fail(error: StatusError): void {
+    this.#call.onCancel = undefined;
+    this.#call.fail(queueError(error, this.#id, this.#queueEndsFirst));
+  }
 }
 
 /** Infinity: the request's deadline alone counts. */
@@ -57,27 +109,6 @@ function queueTimeoutMs({ defaultUs, allowsOverride }: QueueTimeout, askedUs: nu
   const asked = allowsOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
   const set = defaultUs > 0 ? defaultUs : Number.POSITIVE_INFINITY;
   return Math.min(asked, set) / 1000;
-}
-
-function answer(
-  call: UnaryCall,
-  outcome: InferOutcome,
-  signature: ServedSignature,
-  id: string,
-  choices: readonly OutputChoice[],
-  queueEndsFirst: boolean,
-): void {
-  if (!outcome.ok) {
-    call.fail(queueError(outcome.error, id, queueEndsFirst));
-    return;
-  }
-  try {
-    const { model, version } = signature;
-    const outputs = chosen(outcome.outputs, choices, signature);
-    call.succeed(encodeResponse({ model, version, id, outputs }));
-  } catch (error) {
-    call.fail(statusOf(error));
-  }
 }
 
 /** A wait that the queue policy ended, not the caller's deadline, is told as Triton tells it. */

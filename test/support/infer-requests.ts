@@ -1,18 +1,18 @@
 // Requests for tests of a loaded model: tensors from plain numbers, and an outcome to wait for.
 import type { StatusError } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
-import type { InferRequest, InferTimings } from '../../server/loaded-model.ts';
+import type { InferRequest, RunTimings } from '../../server/loaded-model.ts';
 
 export interface Answer {
   readonly error: StatusError | undefined;
-  /** Copies: a model's outputs are good only while `done` runs. */
+  /** Copies: a model's outputs are good only while `succeed` runs. */
   readonly outputs: readonly Tensor[];
-  readonly timings: InferTimings | undefined;
+  readonly timings: (RunTimings & { readonly queueNs: number }) | undefined;
 }
 
 export interface AwaitedRequest extends InferRequest {
   readonly answer: Promise<Answer>;
-  /** How often `done` was called. */
+  /** How often it was answered. */
   readonly answers: () => number;
 }
 
@@ -30,18 +30,25 @@ export function requestOf(
     inputs,
     rows,
     deadlineMs,
+    sizeBytes: inputs.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    arrivedMs: 0,
+    shapeKey: '',
+    queue: undefined,
+    next: undefined,
+    previous: undefined,
     answer,
     answers: () => count,
-    done: (outcome) => {
+    succeed: (given) => {
       count++;
-      const outputs = outcome.ok
-        ? outcome.outputs.map((tensor) => ({ ...tensor, bytes: Uint8Array.from(tensor.bytes) }))
-        : [];
-      resolveAnswer(
-        outcome.ok
-          ? { error: undefined, outputs, timings: outcome.timings }
-          : { error: outcome.error, outputs, timings: undefined },
-      );
+      const outputs = given
+        .tensors()
+        .map((tensor) => ({ ...tensor, bytes: Uint8Array.from(tensor.bytes) }));
+      const timings = { ...given.timings, queueNs: given.queueNs };
+      resolveAnswer({ error: undefined, outputs, timings });
+    },
+    fail: (error) => {
+      count++;
+      resolveAnswer({ error, outputs: [], timings: undefined });
     },
   };
 }
