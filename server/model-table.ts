@@ -61,8 +61,15 @@ interface KnownModel {
 
 export class ModelTable {
   readonly #models = new Map<string, KnownModel>();
+  #generation = 0;
+
+  /** Another number after each change: what was found before may not be found again. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   set(status: VersionStatus): void {
+    this.#generation += 1;
     let known = this.#models.get(status.model);
     if (known === undefined) {
       known = { versions: new Map(), byDefault: undefined };
@@ -73,6 +80,7 @@ export class ModelTable {
   }
 
   remove(model: string, version: number): void {
+    this.#generation += 1;
     const known = this.#models.get(model);
     if (known === undefined) return;
     known.versions.delete(version);

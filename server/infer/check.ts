@@ -19,6 +19,8 @@ export interface OutputChoice {
 export interface CheckedRequest {
   /** In the order of the signature's inputs, raw bytes, shapes as the model itself has them. */
   readonly inputs: readonly Tensor[];
+  /** For each of them, its place among the request's. */
+  readonly places: readonly number[];
   /** The batch dimension; 1 for a model without batching. */
   readonly rows: number;
   /** What the answer holds, in the order of the model. */
@@ -35,7 +37,7 @@ export function checkRequest(request: RawRequest, signature: ServedSignature): C
     const places = matchInputs(request, signature);
     const rows = checkShapes(places, request, signature);
     const inputs = readData(places, request, signature);
-    return { inputs, rows, outputs, timeoutUs };
+    return { inputs, places, rows, outputs, timeoutUs };
   } catch (error) {
     if (request.id === '' || !(error instanceof StatusError)) throw error;
     throw new StatusError(error.code, `[request id: ${request.id}] ${error.message}`);

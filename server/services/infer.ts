@@ -1,106 +1,73 @@
-// ModelInfer: bytes in, checked, into the model's batcher; its answer into bytes.
-import { Code, type StatusError, statusOf, unavailable } from '../../common/status.ts';
+// ModelInfer: bytes in, recognised or decoded and checked, into the model's batcher.
+import { statusOf } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
 import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
-import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
-import { type CheckedRequest, checkRequest, type OutputChoice } from '../infer/check.ts';
-import { checkClassifiable, classify } from '../infer/classification.ts';
-import { decodeRequest, type RawRequest } from '../infer/request.ts';
-import { encodeResponse } from '../infer/response.ts';
-import { reshaped, type ServedSignature } from '../infer/signature.ts';
-import type { InferRequest, RowOutputs } from '../loaded-model.ts';
+import { checkRequest } from '../infer/check.ts';
+import { checkClassifiable } from '../infer/classification.ts';
+import { type Asked, KnownHeads } from '../infer/known-heads.ts';
+import { decodeRequest } from '../infer/request.ts';
 import type { ModelTable, ServedVersion } from '../model-table.ts';
+import { InferCall } from './infer-call.ts';
 
-/** @param nowMs the clock that call.deadlineMs is on */
-export function modelInfer(call: UnaryCall, table: ModelTable, nowMs: () => number): void {
-  let served: ServedVersion | undefined;
-  const startMs = nowMs();
-  try {
-    const raw = decodeRequest(call.request);
-    served = table.find(raw.modelName, raw.modelVersion);
-    const checked = checkRequest(raw, served.signature);
-    for (const { output, classCount } of checked.outputs) {
-      if (classCount > 0) checkClassifiable(output.spec.name, output.spec.datatype);
-    }
-    submit(call, served, raw, checked, startMs);
-  } catch (error) {
-    served?.statistics.requestFailed('OTHER', (nowMs() - startMs) * 1e6);
-    call.fail(statusOf(error));
-  }
-}
+const NO_ID = new Uint8Array(0);
 
-function submit(
-  call: UnaryCall,
-  served: ServedVersion,
-  raw: RawRequest,
-  checked: CheckedRequest,
-  nowMs: number,
-): void {
-  const { loaded } = served;
-  const queueMs = queueTimeoutMs(served.queueTimeout, checked.timeoutUs);
-  const queueEndsFirst = nowMs + queueMs < call.deadlineMs;
-  const request = new InferCall(call, served, raw.id, checked, {
-    deadlineMs: queueEndsFirst ? nowMs + queueMs : call.deadlineMs,
-    queueEndsFirst,
-  });
-  call.onCancel = () => loaded.cancel(request);
-  loaded.submit(request);
-}
+export class ModelInfer {
+  readonly #table: ModelTable;
+  readonly #nowMs: () => number;
+  readonly #known = new KnownHeads<ServedVersion>();
 
-/** A call on its way through the batcher. */
-class InferCall implements InferRequest {
-  readonly inputs: readonly Tensor[];
-  readonly rows: number;
-  readonly sizeBytes: number;
-  readonly deadlineMs: number;
-  arrivedMs = 0;
-  shapeKey = '';
-  queue: RequestQueue | undefined = undefined;
-  next: Waiting | undefined = undefined;
-  previous: Waiting | undefined = undefined;
-  readonly #call: UnaryCall;
-  readonly #served: ServedVersion;
-  readonly #id: string;
-  readonly #outputs: readonly OutputChoice[];
-  readonly #queueEndsFirst: boolean;
-
-  constructor(
-    call: UnaryCall,
-    served: ServedVersion,
-    id: string,
-    { inputs, rows, outputs }: CheckedRequest,
-    ends: { readonly deadlineMs: number; readonly queueEndsFirst: boolean },
-  ) {
-    this.#call = call;
-    this.#served = served;
-    this.#id = id;
-    this.#outputs = outputs;
-    this.#queueEndsFirst = ends.queueEndsFirst;
-    this.deadlineMs = ends.deadlineMs;
-    this.inputs = inputs;
-    this.rows = rows;
-    let sizeBytes = 0;
-    for (const { bytes } of inputs) sizeBytes += bytes.length;
-    this.sizeBytes = sizeBytes;
+  /** @param nowMs the clock that deadlines of calls are on */
+  constructor(table: ModelTable, nowMs: () => number) {
+    this.#table = table;
+    this.#nowMs = nowMs;
   }
 
-  succeed(outputs: RowOutputs): void {
-    const call = this.#call;
-    call.onCancel = undefined;
+  /** Never throws. */
+  unary(call: UnaryCall): void {
+    const { request } = call;
+    const head = this.#known.find(request, this.#table.generation);
+    if (head === undefined) this.#decode(call);
+    else this.#submit(call, head, this.#known.inputs(head, request), this.#known.id(request));
+  }
+
+  #decode(call: UnaryCall): void {
+    let served: ServedVersion | undefined;
+    const startMs = this.#nowMs();
     try {
-      const { signature } = this.#served;
-      const { model, version } = signature;
-      const told = chosen(outputs.tensors(), this.#outputs, signature);
-      call.succeed(encodeResponse({ model, version, id: this.#id, outputs: told }));
+      const raw = decodeRequest(call.request);
+      served = this.#table.find(raw.modelName, raw.modelVersion);
+      const checked = checkRequest(raw, served.signature);
+      for (const { output, classCount } of checked.outputs) {
+        if (classCount > 0) checkClassifiable(output.spec.name, output.spec.datatype);
+      }
+      const asked = this.#known.learn(call.request, checked, served);
+      const id = raw.id === '' ? NO_ID : Buffer.from(raw.id);
+      this.#submit(call, asked, checked.inputs, id);
     } catch (error) {
+      served?.statistics.requestFailed('OTHER', (this.#nowMs() - startMs) * 1e6);
       call.fail(statusOf(error));
     }
   }
 
-  fail(error: StatusError): void {
-    this.#call.onCancel = undefined;
-    this.#call.fail(queueError(error, this.#id, this.#queueEndsFirst));
+  #submit(
+    call: UnaryCall,
+    asked: Asked<ServedVersion>,
+    inputs: readonly Tensor[],
+    id: Uint8Array,
+  ): void {
+    const { loaded, queueTimeout } = asked.served;
+    const request = new InferCall(call, asked, inputs, id);
+    const queueMs = queueTimeoutMs(queueTimeout, asked.checked.timeoutUs);
+    if (queueMs < Number.POSITIVE_INFINITY) {
+      const endMs = this.#nowMs() + queueMs;
+      if (endMs < call.deadlineMs) {
+        request.deadlineMs = endMs;
+        request.queueEndsFirst = true;
+      }
+    }
+    call.onCancel = () => loaded.cancel(request);
+    loaded.submit(request);
   }
 }
 
@@ -109,26 +76,4 @@ function queueTimeoutMs({ defaultUs, allowsOverride }: QueueTimeout, askedUs: nu
   const asked = allowsOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
   const set = defaultUs > 0 ? defaultUs : Number.POSITIVE_INFINITY;
   return Math.min(asked, set) / 1000;
-}
-
-/** A wait that the queue policy ended, not the caller's deadline, is told as Triton tells it. */
-function queueError(error: StatusError, id: string, queueEndsFirst: boolean): StatusError {
-  if (!queueEndsFirst || error.code !== Code.DEADLINE_EXCEEDED) return error;
-  return unavailable(`[request id: ${id === '' ? '<id_unknown>' : id}] Request timeout expired`);
-}
-
-function chosen(
-  outputs: readonly Tensor[],
-  choices: readonly OutputChoice[],
-  { maxBatchSize }: ServedSignature,
-): readonly Tensor[] {
-  const batched = maxBatchSize > 0;
-  return choices.flatMap(({ output: { index, spec, reshape, labels }, classCount }) => {
-    const tensor = outputs[index];
-    if (tensor === undefined) return [];
-    if (classCount > 0) return [classify(tensor, classCount, labels, batched)];
-    if (reshape === undefined) return [tensor];
-    const dims = batched ? spec.shape.slice(1) : spec.shape;
-    return [{ ...tensor, shape: reshaped(tensor.shape, reshape, dims, batched) }];
-  });
 }

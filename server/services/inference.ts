@@ -35,7 +35,7 @@ import {
   unknownMethod,
 } from '../../transport/service.ts';
 import type { ModelTable } from '../model-table.ts';
-import { modelInfer } from './infer.ts';
+import { ModelInfer } from './infer.ts';
 import { modelConfig, modelMetadata, serverMetadata } from './metadata.ts';
 import {
   type RepositoryControl,
@@ -160,9 +160,10 @@ function repositoryMethods({ table, repository }: InferenceServiceOptions): read
 
 /** ModelInfer, which the hot path deserves to itself: no promise, no decoded message. */
 function inferBackend({ table, nowMs }: InferenceServiceOptions): Backend {
+  const infer = new ModelInfer(table, nowMs);
   return {
     methods: new Map([[pathOf('ModelInfer'), 'unary']]),
-    unary: (call) => modelInfer(call, table, nowMs),
+    unary: (call) => infer.unary(call),
     stream: (call) => call.fail(unknownMethod(call.path)),
   };
 }
