@@ -7,6 +7,8 @@ const ALIGN_BYTES = 64;
 const MIN_SLAB_BYTES = 16 * 1024;
 /** Above it a slab is not kept for later batches much smaller than it. */
 export const KEPT_SLAB_BYTES = 16 * 1024 * 1024;
+/** Up to it a slab stays with its thread when that goes from one model to the next. */
+export const KEPT_IDLE_SLAB_BYTES = 1024 * 1024;
 /** Above it a batch fails with RESOURCE_EXHAUSTED. */
 export const MAX_SLAB_BYTES = 2 * 1024 * 1024 * 1024;
 
@@ -27,6 +29,13 @@ export class Slab {
     this.bytes = new Uint8Array(buffer);
     this.words = new Float64Array(buffer);
   }
+}
+
+/**
+ * What an idle thread keeps of a slab. Its two ends decide alike, so neither has to tell the other.
+ */
+export function keptIdle(slab: Slab | undefined): Slab | undefined {
+  return slab !== undefined && slab.bytes.length <= KEPT_IDLE_SLAB_BYTES ? slab : undefined;
 }
 
 /** The slab itself if it serves for `sizeBytes`, else a new one. @throws RESOURCE_EXHAUSTED */

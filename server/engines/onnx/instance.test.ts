@@ -14,7 +14,9 @@ import {
   unknownOperatorModel,
 } from '../../../test/support/tiny-onnx.ts';
 import type { Batch, EngineInstance, RunOutcome } from '../engine.ts';
+import { KEPT_IDLE_SLAB_BYTES } from '../slab.ts';
 import { startOnnxInstance } from './instance.ts';
+import { COMMAND } from './protocol.ts';
 import { encodeStrings } from './string-tensors.ts';
 import { SpareThreads } from './thread.ts';
 
@@ -185,4 +187,33 @@ test('a thread that ends by itself fails its run, or its load, with UNAVAILABLE'
   });
   t.is(error.code, Code.UNAVAILABLE);
   t.regex(error.message, /exit code 3/);
+});
+
+test("a thread's shared memory serves the next model, unless it is large", async (t) => {
+  const threads = new SpareThreads();
+  const slabsAfter = async (count: number): Promise<readonly unknown[]> => {
+    const instance = await start(identityModel('UINT8', ['batch', 'width']), threads);
+    for (const value of [1, 2]) {
+      const bytes = new Uint8Array(count).fill(value);
+      const ran = await run(
+        instance,
+        single({ name: 'x', datatype: 'UINT8', shape: [1, count], bytes }),
+      );
+      t.deepEqual(ran.copies, [bytes]);
+    }
+    await instance.stop();
+    const thread = threads.take();
+    threads.give(thread);
+    return [thread.inputSlab, ...thread.outputSlabs];
+  };
+  const first = await slabsAfter(100);
+  t.true(first.every((slab) => slab !== undefined));
+  t.deepEqual(
+    (await slabsAfter(200)).map((slab, index) => slab === first[index]),
+    [true, true, true],
+  );
+  t.deepEqual(await slabsAfter(2 * KEPT_IDLE_SLAB_BYTES), [undefined, undefined, undefined]);
+  await slabsAfter(100);
+  const thread = threads.take();
+  thread.command(COMMAND.END);
 });

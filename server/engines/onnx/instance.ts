@@ -46,8 +46,6 @@ class OnnxInstance implements EngineInstance {
   readonly #options: InstanceOptions;
   readonly #threads: SpareThreads;
   readonly #thread: EngineThread;
-  readonly #outputSlabs: (Slab | undefined)[] = [undefined, undefined];
-  #inputSlab: Slab | undefined;
   #run: Run | undefined;
   #stops = false;
   #hasToldStop = false;
@@ -75,9 +73,10 @@ class OnnxInstance implements EngineInstance {
       throw new Error('an instance runs one batch at a time');
     const { clock } = this.#options;
     const beganMs = clock.nowMs();
+    const thread = this.#thread;
     let slab: Slab;
     try {
-      slab = gather(batch, this.#inputSlab);
+      slab = gather(batch, thread.inputSlab);
     } catch (thrown) {
       const error = thrown instanceof StatusError ? thrown : internal(String(thrown));
       setImmediate(() => done({ ok: false, error, hasEnded: false }));
@@ -85,9 +84,9 @@ class OnnxInstance implements EngineInstance {
     }
     const startedMs = clock.nowMs();
     this.#run = { done, startedMs, computeInputNs: (startedMs - beganMs) * 1e6 };
-    if (slab === this.#inputSlab) this.#thread.command(COMMAND.RUN);
-    else this.#thread.command(COMMAND.RUN, { slab: slab.buffer });
-    this.#inputSlab = slab;
+    if (slab === thread.inputSlab) thread.command(COMMAND.RUN);
+    else thread.command(COMMAND.RUN, { slab: slab.buffer });
+    thread.inputSlab = slab;
   }
 
   async stop(): Promise<void> {
@@ -105,7 +104,7 @@ class OnnxInstance implements EngineInstance {
   #hear(message: WorkerMessage): void {
     if (typeof message === 'number') this.#finish(this.#outcome(message));
     else if (message.kind === 'output_slab') {
-      this.#outputSlabs[message.index] = new Slab(message.slab);
+      this.#thread.outputSlabs[message.index] = new Slab(message.slab);
     } else if (message.kind === 'run_failed') {
       const { code, message: text } = message;
       const error = runProblem(codeOf(code), text, this.#options.modelPath);
@@ -127,8 +126,6 @@ class OnnxInstance implements EngineInstance {
   #release(): void {
     this.#stops = true;
     this.#hasToldStop = true;
-    this.#inputSlab = undefined;
-    this.#outputSlabs.fill(undefined);
     this.#threads.give(this.#thread);
     this.#settleEnd(undefined);
   }
@@ -142,7 +139,7 @@ class OnnxInstance implements EngineInstance {
 
   #outcome(index: number): RunOutcome {
     const run = this.#run;
-    const slab = this.#outputSlabs[index];
+    const slab = this.#thread.outputSlabs[index];
     if (run === undefined || slab === undefined) {
       return { ok: false, error: internal('an answer without a run'), hasEnded: false };
     }

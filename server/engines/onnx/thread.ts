@@ -1,8 +1,10 @@
 // Worker threads for engines, used again: a thread that ends leaves some 25 KiB of Node's own
 // behind, and a new one takes 50 ms to load the runtime. Those not in use sleep, and don't hold the
-// process.
+// process. Shared memory stays with its thread: it would be given back only once both ends have
+// collected their garbage.
 import '../../../common/no-telemetry.ts';
 import { Worker } from 'node:worker_threads';
+import { keptIdle, type Slab } from '../slab.ts';
 import {
   COMMAND,
   CONTROL,
@@ -24,6 +26,9 @@ export class EngineThread {
   onMessage: (message: WorkerMessage) => void = () => {};
   /** Once: the thread has ended, with the reason. */
   onEnded: (why: string) => void = () => {};
+  /** Where its runs find their inputs; it knows of it from the first run with it on. */
+  inputSlab: Slab | undefined;
+  readonly outputSlabs: (Slab | undefined)[] = [undefined, undefined];
   readonly #worker: Worker;
   readonly #words: Int32Array;
   readonly #measured: Float64Array;
@@ -88,6 +93,10 @@ export class SpareThreads {
 
   /** A thread that has nothing loaded. */
   give(thread: EngineThread): void {
+    thread.inputSlab = keptIdle(thread.inputSlab);
+    thread.outputSlabs.forEach((slab, index) => {
+      thread.outputSlabs[index] = keptIdle(slab);
+    });
     thread.onMessage = () => {};
     thread.onEnded = () => {
       this.#spare = this.#spare.filter((other) => other !== thread);

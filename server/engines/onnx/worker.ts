@@ -4,7 +4,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Code, statusOf } from '../../../common/status.ts';
 import type { TensorSpec } from '../../../common/tensor.ts';
-import { layOut, Slab, slabFor, writeTable } from '../slab.ts';
+import { keptIdle, layOut, Slab, slabFor, writeTable } from '../slab.ts';
 import type { OrtValue } from './binding.ts';
 import { datatypeOf } from './element-types.ts';
 import { bytesOfValue, feedsOf } from './feeds.ts';
@@ -62,7 +62,7 @@ function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: stri
   });
 }
 
-/** The two slabs of one model's outputs, used in turn. */
+/** The two slabs of a model's outputs, used in turn. */
 class OutputSlabs {
   readonly #slabs: (Slab | undefined)[] = [undefined, undefined];
   #turn = 0;
@@ -84,22 +84,30 @@ class OutputSlabs {
     this.#turn = 1 - index;
     return index;
   }
+
+  rest(): void {
+    this.#slabs.forEach((slab, index) => {
+      this.#slabs[index] = keptIdle(slab);
+    });
+  }
 }
 
+const outputSlabs = new OutputSlabs();
+let inputSlab: Slab | undefined;
+
 async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): Promise<void> {
-  const outputs = new OutputSlabs();
-  let slab = new Slab(new SharedArrayBuffer(0));
   while (nextCommand() === COMMAND.RUN) {
     const message = receive() as InputSlabMessage | undefined;
-    if (message !== undefined) slab = new Slab(message.slab);
+    if (message !== undefined) inputSlab = new Slab(message.slab);
     try {
+      if (inputSlab === undefined) throw new Error('a run without inputs');
       const beganMs = performance.now();
-      const results = await session.run(feedsOf(slab, inputs) as unknown as Feeds, {
+      const results = await session.run(feedsOf(inputSlab, inputs) as unknown as Feeds, {
         logSeverityLevel: FATAL_ONLY,
       });
       const startMs = performance.now();
       measured[MEASURED.RUN_NS] = (startMs - beganMs) * 1e6;
-      const index = outputs.publish(session.outputNames.map((name) => results[name] as Tensor));
+      const index = outputSlabs.publish(session.outputNames.map((name) => results[name] as Tensor));
       measured[MEASURED.OUTPUT_NS] = (performance.now() - startMs) * 1e6;
       tell(index);
     } catch (thrown) {
@@ -129,6 +137,8 @@ async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
   }
   await serve(session, inputs);
   await session.release();
+  outputSlabs.rest();
+  inputSlab = keptIdle(inputSlab);
   tell({ kind: 'released' });
 }
 
