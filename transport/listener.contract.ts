@@ -207,7 +207,7 @@ function drainTests(test: TestFn, name: string, serve: Serve): void {
 }
 
 /** A key and a certificate for localhost that signs itself; false: no openssl here. */
-function makeCertificate(folder: string): boolean {
+export function makeCertificate(folder: string): boolean {
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
   const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
   const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];

@@ -173,7 +173,7 @@ test('an answer before the end of its request makes its caller stop', async (t) 
   leave(scene);
 });
 
-test('an answer that waits for its caller holds memory until it is taken or given up', async (t) => {
+test('an answer that waits for its caller is held until it is given up', async (t) => {
   const scene = await stage();
   const { callee, server, client } = scene;
   const call = client.call(UNARY);

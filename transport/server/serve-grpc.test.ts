@@ -1,0 +1,70 @@
+// What only this listener has: a port that several threads share, certificates that are renewed.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { createLog } from '../../common/log.ts';
+import { Code, StatusError } from '../../common/status.ts';
+import { skip } from '../../test/support/skip.ts';
+import { Callee, CHAT, ECHO } from '../callee.contract.ts';
+import { connectGrpc } from '../client/client.ts';
+import { invokeStream, invokeUnary } from '../invoke.ts';
+import { makeCertificate } from '../listener.contract.ts';
+import { serveGrpc } from './serve-grpc.ts';
+
+const log = createLog({ role: 'test', level: 'silent' });
+const callee = new Callee();
+const { methods } = callee;
+
+test('two listeners share a port when both say so', async (t) => {
+  const options = { backend: callee, host: '127.0.0.1', log };
+  const first = await serveGrpc({ ...options, port: 0, isPortShared: true });
+  const { port, address } = first;
+  const taken = await t.throwsAsync(serveGrpc({ ...options, port }), { instanceOf: StatusError });
+  t.is(taken?.code, Code.ALREADY_EXISTS);
+  const second = await serveGrpc({ ...options, port, isPortShared: true });
+  first.stop();
+  const client = connectGrpc({ address, methods });
+  t.is((await invokeUnary(client, ECHO, Uint8Array.of(1))).response.length, 1);
+  t.is(second.held.connections, 1);
+  client.close();
+  second.stop();
+});
+
+test('TLS: files that were renewed are for new connections, open ones stay', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-tls-'));
+  try {
+    if (!makeCertificate(folder)) return skip(t, 'no openssl');
+    const caFile = join(folder, 'cert.pem');
+    const tls = { certFile: caFile, keyFile: join(folder, 'key.pem') };
+    const server = await serveGrpc({ backend: callee, host: '127.0.0.1', port: 0, log, tls });
+    const dial = () => {
+      const { address } = server;
+      return connectGrpc({ address, methods, tls: { caFile, serverName: 'localhost' } });
+    };
+    const early = dial();
+    const gate = Promise.withResolvers<void>();
+    const requests = async function* () {
+      yield Uint8Array.of(1);
+      await gate.promise;
+      yield Uint8Array.of(2);
+    };
+    const answers = invokeStream(early, CHAT, requests());
+    t.deepEqual([...((await answers.next()).value ?? [])], [1]);
+    makeCertificate(folder);
+    const before = dial();
+    const refused = invokeUnary(before, ECHO, Uint8Array.of(1), { timeoutMs: 5_000 });
+    await t.throwsAsync(refused, { instanceOf: StatusError });
+    server.reloadTls();
+    const after = dial();
+    t.is((await invokeUnary(after, ECHO, Uint8Array.of(1))).response.length, 1);
+    gate.resolve();
+    t.deepEqual([...((await answers.next()).value ?? [])], [2]);
+    rmSync(tls.keyFile);
+    t.throws(() => server.reloadTls(), { message: /cannot read the TLS key/ });
+    for (const client of [early, before, after]) client.close();
+    server.stop();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
