@@ -36,7 +36,7 @@ export interface Contender {
   memory(): Promise<{ readonly rssBytes: number; readonly peakBytes: number }>;
   resetPeak(): Promise<void>;
   /** @returns what follows the line's own word in the answer: numbers. */
-  ask(line: string): Promise<readonly number[]>;
+  ask(line: string, timeoutMs?: number): Promise<readonly number[]>;
   stop(): Promise<void>;
 }
 
@@ -71,7 +71,7 @@ export async function startContender(launch: Launch): Promise<Contender> {
     cpuMs: () => cpuMs(child.pid),
     memory: () => memory(child.pid),
     resetPeak: () => writeFile(`/proc/${child.pid}/clear_refs`, RESET_PEAK),
-    ask: (line) => conversation.ask(line),
+    ask: (line, timeoutMs) => conversation.ask(line, timeoutMs),
     stop: () => stop(child),
   };
 }
@@ -100,8 +100,8 @@ class Conversation {
     return Number(await this.#answer('listening', START_TIMEOUT_MS));
   }
 
-  async ask(line: string): Promise<readonly number[]> {
-    const answer = this.#answer(line, ANSWER_TIMEOUT_MS);
+  async ask(line: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<readonly number[]> {
+    const answer = this.#answer(line, timeoutMs);
     this.#child.stdin?.write(`${line}\n`);
     return (await answer).split(' ').map(Number);
   }

@@ -49,7 +49,7 @@ const UNTESTED: Record<string, string> = {
   'loadtest/servers/flags.ts': 'the servers that contender.test.ts starts read theirs by it',
   'loadtest/servers/ours.ts': 'the servers that contender.test.ts starts listen by it',
   'loadtest/servers/control-lines.ts': 'contender.test.ts asks servers by it',
-  'loadtest/open-loop.ts': 'a process of the bench; its client is tested in lean-client.test.ts',
+  'loadtest/crowd.ts': 'a process of the bench; its client is tested in lean-client.test.ts',
   'loadtest/measure/machine.ts': 'reads versions; each run of the bench prints it',
   'test/conformance/conformance.ts': 'a run of minutes: npm run conformance; its parts are tested',
   'test/conformance/judging-tools.ts': 'installs what npm run conformance needs',

@@ -1,6 +1,11 @@
 // What a server under test tells its bench: how many calls it answered with OK, what its heap holds
 // after a collection, how long the process was held up. One line in, one line out.
-import { createHistogram, PerformanceObserver } from 'node:perf_hooks';
+import {
+  constants,
+  type NodeGCPerformanceDetail,
+  type PerformanceEntry,
+  PerformanceObserver,
+} from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 
 export interface ControlLines {
@@ -12,23 +17,26 @@ export interface ControlLines {
   stop(): void | Promise<void>;
 }
 
-/** Time spent in garbage collection, and its longest pause, since it was last asked. */
+type GcEntry = PerformanceEntry & { readonly detail: NodeGCPerformanceDetail };
+
+/** Of garbage collection since it was last asked: time spent, over what time, longest pause; ms. */
 function watchPauses(): () => readonly number[] {
-  const pauses = createHistogram();
-  let [totalMs, sinceMs] = [0, performance.now()];
+  let [totalMs, longestMs, sinceMs] = [0, 0, performance.now()];
   const observer = new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) {
+    for (const entry of list.getEntries()) {
+      const { duration } = entry;
+      const { flags = 0 } = (entry as GcEntry).detail;
+      // Those that a look at the heap forces are not the server's.
+      if ((flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) !== 0) continue;
       totalMs += duration;
-      pauses.record(Math.max(1, Math.round(duration * 1_000)));
+      longestMs = Math.max(longestMs, duration);
     }
   });
   observer.observe({ entryTypes: ['gc'] });
   return () => {
     const nowMs = performance.now();
-    const longestMs = pauses.count === 0 ? 0 : pauses.max / 1_000;
     const answer = [totalMs, nowMs - sinceMs, longestMs];
-    [totalMs, sinceMs] = [0, nowMs];
-    pauses.reset();
+    [totalMs, longestMs, sinceMs] = [0, 0, nowMs];
     return answer;
   };
 }

@@ -1,0 +1,48 @@
+// One round of open-loop load on a server, from a process of its own on the clients' core; the
+// server's count of successes must be the generator's.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Code, StatusError } from '../../common/status.ts';
+import { nodeScript } from '../contender.ts';
+import type { OpenLoopReport } from '../open-loop.ts';
+import type { Side } from './side.ts';
+
+const CONNECTIONS = 8;
+/** A generator in JavaScript gets fast while it runs. */
+const WARM_UP_SECONDS = 1;
+
+/** 'UNAVAILABLE 3, not sent 5'; undefined when all went well. */
+export function errorsText(reports: readonly OpenLoopReport[]): string | undefined {
+  const counts = new Map<string, number>();
+  const add = (what: string, count: number): void => {
+    if (count > 0) counts.set(what, (counts.get(what) ?? 0) + count);
+  };
+  for (const { failed, dropped, lost } of reports) {
+    for (const [code, count] of Object.entries(failed)) add(code, count);
+    add('not sent', dropped);
+    add('without an answer', lost);
+  }
+  if (counts.size === 0) return undefined;
+  return [...counts].map(([what, count]) => `${what} ${count}`).join(', ');
+}
+
+/** @throws INTERNAL when the server counts other than the generator. */
+export async function runOpenRound(
+  side: Side,
+  clientCore: number,
+  callsPerSecond: number,
+  seconds: number,
+): Promise<OpenLoopReport> {
+  const { name, contender, path, bodyFile } = side;
+  const numbers = [callsPerSecond, seconds, CONNECTIONS, WARM_UP_SECONDS].map(String);
+  const script = nodeScript('open-loop.ts', [String(contender.port), path, bodyFile, ...numbers]);
+  const before = await side.calls();
+  const { stdout } = await promisify(execFile)('taskset', ['-c', String(clientCore), ...script]);
+  const report = JSON.parse(stdout) as OpenLoopReport;
+  const [counted, seen] = [(await side.calls()) - before, report.ok + report.warmUpOk];
+  if (counted !== seen && report.lost === 0) {
+    const counts = `the server answered ${counted} calls, the client saw ${seen}`;
+    throw new StatusError(Code.INTERNAL, `${name}: ${counts}`);
+  }
+  return report;
+}
