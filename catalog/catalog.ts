@@ -157,7 +157,8 @@ export class Catalog {
       return await this.put(kind, key, doc, 0);
     } catch (error) {
       if (!hasCode(error, Code.ABORTED)) throw error;
-      throw new StatusError(Code.ALREADY_EXISTS, `${TITLES[kind]} '${key}' is there already`);
+      const title = `${TITLES[kind]} '${shownKey(key)}'`;
+      throw new StatusError(Code.ALREADY_EXISTS, `${title} is there already`);
     }
   }
 
@@ -201,6 +202,22 @@ export class Catalog {
   async remove(kind: Kind, key: string, expectedRevision: number): Promise<void> {
     await this.#store.remove(kind, key, expectedRevision);
     this.#tell(kind, key);
+  }
+
+  /**
+   * Removes the document as it is, again when another writer was faster; nothing to do when it is
+   * gone. @throws ABORTED after MAX_UPDATE_ATTEMPTS.
+   */
+  async removeAny(kind: Kind, key: string): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const found = await this.#store.get(kind, key);
+      if (found === undefined) return;
+      try {
+        return await this.remove(kind, key, found.revision);
+      } catch (error) {
+        if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+      }
+    }
   }
 
   /** Called after each change made through this object. The function returned ends it. */

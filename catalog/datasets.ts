@@ -3,7 +3,7 @@
 // each step can be repeated after a crash and then completes.
 import { Code, failedPrecondition, hasCode } from '../common/status.ts';
 import type { Column, DatasetStore, RowCounts } from '../stores/datasets/datasets.ts';
-import { type Catalog, type Entry, versionKey } from './catalog.ts';
+import { type Catalog, type Entry, MAX_UPDATE_ATTEMPTS, versionKey } from './catalog.ts';
 import { CATALOG_SCHEMA, type DatasetDoc, type DatasetVersionDoc } from './documents.ts';
 
 export function newDataset(
@@ -187,16 +187,26 @@ export async function failDatasetVersion(
   await catalog.update('dataset', name, (doc) => closeVersion(doc, version, false, dateMs));
 }
 
-/** Rows first, so that nothing is left that no document names; can be repeated after a crash. */
+/**
+ * Rows first, so that nothing is left that no document names; can be repeated after a crash. What
+ * an import opens meanwhile goes too.
+ * @throws NOT_FOUND
+ */
 export async function deleteDataset(
   catalog: Catalog,
   rows: DatasetStore,
   name: string,
 ): Promise<void> {
-  for (const { key, doc, revision } of await catalog.all('dataset_version', `${name}/`)) {
-    await rows.remove(name, doc.version);
-    await catalog.remove('dataset_version', key, revision);
+  for (let attempt = 1; ; attempt += 1) {
+    const { revision } = await catalog.require('dataset', name);
+    for (const { key, doc } of await catalog.all('dataset_version', `${name}/`)) {
+      await rows.remove(name, doc.version);
+      await catalog.removeAny('dataset_version', key);
+    }
+    try {
+      return await catalog.remove('dataset', name, revision);
+    } catch (error) {
+      if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
+    }
   }
-  const { revision } = await catalog.require('dataset', name);
-  await catalog.remove('dataset', name, revision);
 }

@@ -7,8 +7,14 @@ import { MemoryDocuments } from '../stores/documents/memory.ts';
 import { Catalog } from './catalog.ts';
 import { type JobDoc, type JobSpec, MAX_JOB_ATTEMPTS } from './documents.ts';
 import { JOB_LOOK_MS, type JobHandlers, type JobLoop, startJobLoop } from './job-loop.ts';
-import { JOB_LEASE_MS, JOB_RENEW_MS, type JobContext, PROGRESS_WRITE_MS } from './job-run.ts';
-import { hasEnded, newJob, requestCancel } from './jobs.ts';
+import {
+  JOB_LEASE_MS,
+  JOB_RENEW_MS,
+  type JobContext,
+  JobRun,
+  PROGRESS_WRITE_MS,
+} from './job-run.ts';
+import { claimJob, hasEnded, newJob, requestCancel } from './jobs.ts';
 import { queueJob } from './queue.ts';
 
 const SPEC: JobSpec = {
@@ -168,6 +174,26 @@ test('progress is shown, not more often than it may be written', async (t) => {
   end.resolve(RESULT);
   await world.settle();
   t.like(await world.job('j1'), { state: 'SUCCEEDED', progress: { fraction: 1, step: 'sealing' } });
+});
+
+test('a cancel request from before the run is heeded, without waiting for anything', async (t) => {
+  const world = new World();
+  const job = claimJob(newJob('j1', SPEC, 0), 'a', 0);
+  await world.catalog.create('job', 'j1', requestCancel(job, 1));
+  const dateMs = () => world.clock.nowMs();
+  const run = new JobRun({ ...world, log, dateMs }, job);
+  const work = held();
+  await run.run((context) => work.handlers.import_dataset(undefined, context));
+  t.is((await world.job('j1')).state, 'CANCELLED');
+});
+
+test('a number of a result that is none does not keep the job from its end', async (t) => {
+  const world = new World();
+  const metrics = { accepted: 1, share: Number.NaN, most: Number.POSITIVE_INFINITY };
+  world.loop('a', { import_dataset: async () => ({ ...RESULT, metrics }) });
+  await world.queue('j1');
+  await world.settle();
+  t.like(await world.job('j1'), { state: 'SUCCEEDED', result: RESULT });
 });
 
 test('a cancel request reaches the handler at once in the same process', async (t) => {

@@ -81,6 +81,8 @@ export class JobRun {
       if (kind === 'job' && key === this.claim.id) void this.#look();
     });
     this.#planRenew();
+    // What was asked for before it was listened to.
+    void this.#look();
     const context: JobContext = {
       claim: this.claim,
       signal: this.#abort.signal,
@@ -88,7 +90,8 @@ export class JobRun {
     };
     let change: (job: JobDoc) => JobDoc;
     try {
-      const result = await work(context);
+      const { name, metrics } = await work(context);
+      const result = { name, metrics: finite(metrics) };
       change = (job) => succeedJob(job, this.claim, result, this.#options.dateMs());
     } catch (error) {
       change = this.#changeAfter(error);
@@ -133,8 +136,7 @@ export class JobRun {
     metrics: Readonly<Record<string, number>> | undefined;
   }): void {
     if (this.#isOver) return;
-    const finite = Object.entries(told.metrics ?? {}).filter(([, value]) => Number.isFinite(value));
-    this.#pending = { ...told, metrics: Object.fromEntries(finite) };
+    this.#pending = { ...told, metrics: finite(told.metrics ?? {}) };
     this.#cancelProgress ??= this.#options.clock.after(PROGRESS_WRITE_MS, () => {
       this.#cancelProgress = undefined;
       this.#writing = this.#writing.then(() => this.#flush());
@@ -222,6 +224,11 @@ export class JobRun {
       log.warn({ job: this.claim.id, err: error }, 'lease could not be released');
     }
   }
+}
+
+/** The catalog holds no others. */
+function finite(metrics: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)));
 }
 
 /** Of ours, where the stack is needed; else what the job was given is, and the reason says it. */

@@ -94,6 +94,9 @@ test('cancelling ends a queued job at once, a running one by its owner or its ne
   t.is(claimJob(running, 'b', 4).state, 'CANCELLED');
   const ended = cancelJob(running, claimOf(running), 4);
   t.is(requestCancel(ended, 5), ended);
+  // Its lost worker may have published: the next one is to look.
+  const reserved = reserveJobVersion(running, claimOf(running), 3, 4);
+  t.like(claimJob(reserved, 'b', 5), { state: 'RUNNING', isCancelRequested: true });
   const failed = { ...ended, state: 'FAILED' as const };
   t.throws(() => requestCancel(failed, 5), { message: /has ended already: FAILED/ });
 });

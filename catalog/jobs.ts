@@ -71,13 +71,17 @@ export function newJob(id: string, spec: JobSpec, dateMs: number): JobDoc {
 /**
  * Takes a queued job, or a running one whose worker is lost (the caller has seen that nobody holds
  * its lease). The job becomes `owner`'s under the next epoch; or it ends: CANCELLED when that was
- * asked for, FAILED when it has been taken MAX_JOB_ATTEMPTS times.
+ * asked for (unless it may have published by then: whoever works on it is to see), FAILED when it
+ * has been taken MAX_JOB_ATTEMPTS times.
  * @throws FAILED_PRECONDITION when it has ended.
  */
 export function claimJob(job: JobDoc, owner: string, dateMs: number): JobDoc {
   if (hasEnded(job)) throw endedAlready(job);
   const epoch = job.epoch + 1;
-  if (job.isCancelRequested) return end({ ...job, epoch }, 'CANCELLED', dateMs);
+  const mayHavePublished = job.reservedVersion !== undefined;
+  if (job.isCancelRequested && !mayHavePublished) {
+    return end({ ...job, epoch }, 'CANCELLED', dateMs);
+  }
   if (job.attempts >= MAX_JOB_ATTEMPTS) {
     const message =
       `given up after ${job.attempts} attempts: each worker ended without a result, ` +

@@ -70,6 +70,8 @@ export function unloadAll(model: ModelDoc, dateMs: number): ModelDoc {
 
 /** No version serves or is loaded any more. */
 export function retire(model: ModelDoc, dateMs: number): ModelDoc {
+  // No change: of many that delete a model none is to get in the others' way.
+  if (model.servingVersion === 0 && model.loadedVersions.length === 0) return model;
   return { ...model, servingVersion: 0, loadedVersions: [], updatedMs: dateMs };
 }
 

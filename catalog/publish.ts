@@ -4,7 +4,7 @@
 // both think it theirs, publish one version between them.
 import { Code, hasCode, StatusError } from '../common/status.ts';
 import { type Catalog, type Entry, versionKey } from './catalog.ts';
-import { CATALOG_SCHEMA, type VersionDoc } from './documents.ts';
+import { CATALOG_SCHEMA, type JobDoc, type VersionDoc } from './documents.ts';
 import { checkClaim, type JobClaim, reserveJobVersion } from './jobs.ts';
 import { newModel, promote, takeVersionNumber } from './models.ts';
 
@@ -61,6 +61,26 @@ export async function reserveVersion(
     reserveJobVersion(doc, claim, version, dateMs),
   );
   return job.doc.reservedVersion ?? version;
+}
+
+/** The version that an earlier run of a job has published before it could say so. */
+export async function publishedBy(
+  catalog: Catalog,
+  job: Pick<JobDoc, 'id' | 'reservedVersion'>,
+  model: string,
+): Promise<VersionDoc | undefined> {
+  if (job.reservedVersion === undefined) return undefined;
+  const entry = await catalog.get('version', versionKey(model, job.reservedVersion));
+  return entry?.doc.source === job.id ? entry.doc : undefined;
+}
+
+/** Whether none that was published later serves by now: a late repetition is not to displace it. */
+export async function isNewest(
+  catalog: Catalog,
+  { model, version }: Pick<VersionDoc, 'model' | 'version'>,
+): Promise<boolean> {
+  const entry = await catalog.get('model', model);
+  return (entry?.doc.servingVersion ?? 0) < version;
 }
 
 export interface Publication {

@@ -106,7 +106,7 @@ export async function deleteModel(
     const retired = await catalog.update('model', model, (doc) => retire(doc, dateMs));
     await checkNoVersions(catalog, model, options.force);
     for (const { key } of await catalog.all('version', `${model}/`)) {
-      await removeAsItIs(catalog, key);
+      await catalog.removeAny('version', key);
     }
     try {
       return await catalog.remove('model', model, retired.revision);
@@ -123,18 +123,6 @@ async function checkNoVersions(catalog: Catalog, model: string, force: boolean):
   throw failedPrecondition(
     `model '${model}' has versions: delete them first, or force its deletion`,
   );
-}
-
-async function removeAsItIs(catalog: Catalog, key: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    const entry = await catalog.get('version', key);
-    if (entry === undefined) return;
-    try {
-      return await catalog.remove('version', key, entry.revision);
-    } catch (error) {
-      if (!hasCode(error, Code.ABORTED) || attempt >= MAX_UPDATE_ATTEMPTS) throw error;
-    }
-  }
 }
 
 /** @throws ABORTED when the caller saw another state than the one stored. */

@@ -13,7 +13,13 @@ import { encodeManifest } from '../model/manifest.ts';
 import type { BlobStore } from '../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../stores/documents/memory.ts';
-import { collectGarbage, forgetOldJobs, GARBAGE_GRACE_MS, JOB_RETENTION_MS } from './garbage.ts';
+import {
+  collectGarbage,
+  forgetOldJobs,
+  GARBAGE_GRACE_MS,
+  JOB_RETENTION_MS,
+  REMOVALS_PER_LOOK,
+} from './garbage.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -135,6 +141,24 @@ test('a blob that is written again while garbage is collected stays', async (t) 
   };
   t.is((await collectGarbage(world)).removed, 0);
   t.true(await world.isThere(blob));
+});
+
+test('an old upload that a job asks for while much is removed stays', async (t) => {
+  const world = await worldOf(t);
+  const all: string[] = [];
+  for (let at = 0; at <= REMOVALS_PER_LOOK; at += 1) all.push(await world.text(`blob ${at}`));
+  world.days = 2;
+  // In the order in which they are listed.
+  const last = all.toSorted().at(-1) ?? '';
+  let isFirst = true;
+  const remove = world.blobs.remove.bind(world.blobs);
+  world.blobs.remove = async (sha256) => {
+    if (isFirst) await world.catalog.create('job', 'j', newJob('j', importOf(last), 0));
+    isFirst = false;
+    await remove(sha256);
+  };
+  t.is((await collectGarbage(world)).removed, REMOVALS_PER_LOOK);
+  t.true(await world.isThere(last));
 });
 
 test('nothing is removed while a manifest can not be read', async (t) => {

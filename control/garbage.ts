@@ -22,6 +22,9 @@ export const GARBAGE_GRACE_MS = 24 * 60 * 60 * 1_000;
 export const JOB_RETENTION_MS = 30 * 24 * 60 * 60 * 1_000;
 const MAX_ENDED_JOBS = 10_000;
 
+/** After so many removals it is read again which blobs jobs name by now. */
+export const REMOVALS_PER_LOOK = 100;
+
 export interface GarbageOptions {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
@@ -74,7 +77,8 @@ export async function forgetOldJobs(options: GarbageOptions): Promise<number> {
 
 /**
  * One pass. The blobs are listed before it is read what is named, so a blob that is named meanwhile
- * is seen; one that is written again between is young. Nothing is removed when a manifest can't be
+ * is seen; one that is written again between is young. What uploads of long ago are imported from
+ * while many blobs go is looked for again and again. Nothing is removed when a manifest can't be
  * read.
  */
 export async function collectGarbage(options: GarbageOptions): Promise<GarbageReport> {
@@ -87,8 +91,10 @@ export async function collectGarbage(options: GarbageOptions): Promise<GarbageRe
   const garbage = old.filter(({ sha256 }) => !named.has(sha256));
   let removed = 0;
   let removedBytes = 0;
-  for (const { sha256, sizeBytes } of garbage) {
+  for (const [at, { sha256, sizeBytes }] of garbage.entries()) {
     if (options.signal?.aborted) break;
+    if (at % REMOVALS_PER_LOOK === 0 && at > 0) await addNamedByJobs(options.catalog, nowMs, named);
+    if (named.has(sha256)) continue;
     if (!(await isStillOld(blobs, sha256, dateMs() - GARBAGE_GRACE_MS))) continue;
     await blobs.remove(sha256);
     removed += 1;
@@ -122,9 +128,7 @@ async function namedBlobs(
   nowMs: number,
 ): Promise<Set<string>> {
   const named = new Set<string>();
-  for await (const { doc } of catalog.scan('job')) {
-    for (const sha256 of blobsOfJob(doc, nowMs)) named.add(sha256);
-  }
+  await addNamedByJobs(catalog, nowMs, named);
   for await (const { key, doc } of catalog.scan('version')) {
     if (named.has(doc.manifestSha256)) continue;
     named.add(doc.manifestSha256);
@@ -139,6 +143,12 @@ async function namedBlobs(
     for (const { sha256 } of manifest.files) named.add(sha256);
   }
   return named;
+}
+
+async function addNamedByJobs(catalog: Catalog, nowMs: number, named: Set<string>): Promise<void> {
+  for await (const { doc } of catalog.scan('job')) {
+    for (const sha256 of blobsOfJob(doc, nowMs)) named.add(sha256);
+  }
 }
 
 /** Undefined when it is not there any more. */

@@ -5,12 +5,12 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Catalog, versionKey } from '../catalog/catalog.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { TrainSpec, VersionDoc } from '../catalog/documents.ts';
 import type { JobHandler, JobOf } from '../catalog/job-loop.ts';
 import type { JobContext } from '../catalog/job-run.ts';
 import type { JobResult } from '../catalog/jobs.ts';
-import { publishVersion, reserveVersion } from '../catalog/publish.ts';
+import { isNewest, publishedBy, publishVersion, reserveVersion } from '../catalog/publish.ts';
 import type { Clock } from '../common/clock.ts';
 import { DEFAULT_MODEL_FILENAME, PLATFORM } from '../model/config/derive.ts';
 import { MANIFEST_SCHEMA, writeManifest } from '../model/manifest.ts';
@@ -59,7 +59,7 @@ const TRAINED_SHARE = 0.9;
 
 export function createTrainHandler(options: TrainHandlerOptions): JobHandler<TrainSpec> {
   return async (job, context) => {
-    const published = await findPublished(options.catalog, job);
+    const published = await publishedBy(options.catalog, job, job.spec.model);
     if (published !== undefined) return await finish(options, job, context, published);
     const data = await resolveData(options.catalog, job.spec);
     await mkdir(options.directory, { recursive: true });
@@ -75,16 +75,6 @@ export function createTrainHandler(options: TrainHandlerOptions): JobHandler<Tra
       await rm(work, { recursive: true, force: true });
     }
   };
-}
-
-/** The version that an earlier run of this job has published before it could say so. */
-async function findPublished(
-  catalog: Catalog,
-  job: JobOf<TrainSpec>,
-): Promise<VersionDoc | undefined> {
-  if (job.reservedVersion === undefined) return undefined;
-  const entry = await catalog.get('version', versionKey(job.spec.model, job.reservedVersion));
-  return entry?.doc.source === job.id ? entry.doc : undefined;
 }
 
 async function train(
@@ -146,6 +136,8 @@ async function store(
     { path: DEFAULT_MODEL_FILENAME, ...onnx },
     { path: HELD_OUT_FILE, ...heldOut },
   ];
+  // From here on it is too late: the model's document may come to be.
+  context.signal.throwIfAborted();
   const reservation = { model, wanted: 0, claim: context.claim };
   const version = await reserveVersion(catalog, reservation, options.dateMs());
   const inputs = result.inputs.map((spec) => ({ ...spec, shape: [...spec.shape] }));
@@ -178,10 +170,7 @@ async function finish(
   { claim }: JobContext,
   version: Omit<VersionDoc, 'schema' | 'createdMs'>,
 ): Promise<JobResult> {
-  const model = await catalog.get('model', version.model);
-  // A version published since then by another job is not to be displaced by a late repetition.
-  const isNewest = (model?.doc.servingVersion ?? 0) < version.version;
-  const promotes = job.spec.promotes && isNewest;
+  const promotes = job.spec.promotes && (await isNewest(catalog, version));
   const { doc } = await publishVersion(catalog, { version, claim, promotes }, dateMs());
   return { name: `models/${doc.model}/versions/${doc.version}`, metrics: doc.metrics };
 }

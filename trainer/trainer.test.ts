@@ -159,6 +159,66 @@ test('a cancelled job ends CANCELLED in the middle of its training', async (t) =
   t.deepEqual(await at.catalog.all('version'), []);
 });
 
+/** The bench with a hook in what the job does: it is called before each read or write. */
+function hooked(at: Bench, hook: (what: 'scan' | 'write') => Promise<void>): Bench {
+  const scan: Bench['datasets']['scan'] = async function* (...args) {
+    for await (const batch of at.datasets.scan(...args)) {
+      await hook('scan');
+      yield batch;
+    }
+  };
+  const blobs: Bench['blobs'] = Object.create(at.blobs);
+  blobs.write = async (...args) => {
+    await hook('write');
+    return await at.blobs.write(...args);
+  };
+  return { ...at, blobs, datasets: { ...at.datasets, scan } };
+}
+
+test('a job cancelled at any step ends as that or has succeeded, and leaves nothing', async (t) => {
+  const at = await bench(t);
+  // Model and held-out rows are written first, the manifest last: then it is too late.
+  const steps = { reading: ['scan', 1], storing: ['write', 1], publishing: ['write', 3] } as const;
+  for (const [id, [what, which]] of Object.entries(steps)) {
+    let seen = 0;
+    const cancelsThere = async (now: string): Promise<void> => {
+      if (now !== what) return;
+      seen += 1;
+      if (seen !== which) return;
+      for (const _ of ['once', 'twice']) {
+        await at.catalog.update('job', id, (job) => requestCancel(job, DATE_MS));
+      }
+    };
+    const trainer = await startTrainer({ ...hooked(at, cancelsThere), metrics: createMetrics() });
+    await queueJob(at, id, specOf({ epochs: 1, model: id }), DATE_MS);
+    const job = await jobWhen(at, id);
+    await trainer.stop();
+    const isLate = id === 'publishing';
+    t.like(job, { state: isLate ? 'SUCCEEDED' : 'CANCELLED', isCancelRequested: true }, id);
+    t.is((await at.catalog.all('version', `${id}/`)).length, isLate ? 1 : 0, id);
+    t.is((await at.catalog.get('model', id)) !== undefined, isLate, id);
+    t.deepEqual(await readdir(join(at.directory, 'jobs')), []);
+    t.is(await at.registry.lease(`jobs/${id}`), undefined);
+  }
+});
+
+test('a cancel after a crash finds out whether the version was published', async (t) => {
+  const at = await bench(t);
+  const spec = specOf({ epochs: 1 });
+  for (const [id, publishes] of Object.entries({ published: true, reserved: false })) {
+    await at.catalog.create('job', id, claimJob(newJob(id, spec, 1), 'dead', 2));
+    const first = (await at.catalog.require('job', id)).doc;
+    const context = contextOf(first);
+    if (publishes) await createTrainHandler(at)({ ...first, spec }, context);
+    else await reserveVersion(at.catalog, { model: 'sample', wanted: 0, claim: context.claim }, 3);
+    await at.catalog.update('job', id, (job) => requestCancel(job, DATE_MS));
+  }
+  await start(t, at);
+  t.like(await jobWhen(at, 'published'), { state: 'SUCCEEDED' });
+  t.like(await jobWhen(at, 'reserved'), { state: 'CANCELLED' });
+  t.is((await at.catalog.all('version')).length, 1);
+});
+
 test('a trainer that stops gives its job back to the queue', async (t) => {
   const at = await bench(t);
   const trainer = await start(t, at);

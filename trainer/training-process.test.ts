@@ -180,6 +180,14 @@ test.serial('a cancel between epochs ends the process without a kill', async (t)
   await t.throwsAsync(runTrainingProcess(options), { message: 'cancelled' });
 });
 
+test.serial('a cancel during the export ends the process without a kill', async (t) => {
+  const stop = new AbortController();
+  const listener = { onEpoch: () => {}, onExport: () => stop.abort(new Error('cancelled')) };
+  const given = { listener, signal: stop.signal, clock: new VirtualClock() };
+  const options = optionsFor(penguins(), { epochs: 1 }, given);
+  await t.throwsAsync(runTrainingProcess(options), { message: 'cancelled' });
+});
+
 test.serial('the process sees nothing of the environment but what it needs', async (t) => {
   process.env.TORUS_SECRET_OF_THE_PARENT = 'x';
   const programPath = await program(`

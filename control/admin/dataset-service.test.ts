@@ -163,3 +163,26 @@ test('an import becomes a job on an uploaded file and a data set that is there',
   const busy = /^FAILED_PRECONDITION: .*while job 'j1' works on it/;
   t.regex(await outcomeOf(api.deleteDataSet({ name: 'datasets/d', etag: '' })), busy);
 });
+
+test('of many that create or delete the same at once one does, the others are told', async (t) => {
+  const { datasetsApi: api, models, fill, publish } = await worldOf(t);
+  const counted = async (calls: readonly Promise<unknown>[]) => {
+    const outcomes = await Promise.all(calls.map(outcomeOf));
+    const codes = outcomes.map((outcome) => outcome.split(':')[0] ?? '');
+    return Object.fromEntries(codes.map((code) => [code, codes.filter((c) => c === code).length]));
+  };
+  const fifty = (call: () => Promise<unknown>) => counted(Array.from({ length: 50 }, call));
+  const made = { OK: 1, ALREADY_EXISTS: 49 };
+  t.deepEqual(await fifty(() => api.createDataSet({ dataSetId: 'd', dataSet: dataSet({}) })), made);
+  t.deepEqual(await fifty(() => models.createModel({ modelId: 'm', model: undefined })), made);
+  await fill('d', 3, 0);
+  await api.sealDataSet({ name: 'datasets/d' });
+  await fill('d', 3, 0);
+  const gone = { OK: 1, NOT_FOUND: 49 };
+  t.deepEqual(await fifty(() => api.deleteDataSet({ name: 'datasets/d', etag: '' })), gone);
+  await publish('m', true);
+  await publish('m', false);
+  const away = { name: 'models/m', etag: '', force: true };
+  t.deepEqual(await fifty(() => models.deleteModel(away)), gone);
+  t.is(await outcomeOf(api.createDataSet({ dataSetId: 'd', dataSet: dataSet({}) })), 'OK');
+});

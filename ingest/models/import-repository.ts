@@ -90,8 +90,11 @@ async function hashOf({ source }: RepositoryFile, signal: AbortSignal): Promise<
   return hash.digest('hex');
 }
 
+/**
+ * Also what is stored already: an old blob that nothing names may be collected before the version
+ * that is to name it is there; written again it is young.
+ */
 async function store(blobs: BlobStore, file: RepositoryFile, sha256: string): Promise<void> {
-  if ((await blobs.stat(sha256)) !== undefined) return;
   const options = { expectedSha256: sha256, maxBytes: file.sizeBytes };
   await blobs.write(createReadStream(file.source), options);
 }

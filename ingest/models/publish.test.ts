@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type TestFn } from 'ava';
-import { Catalog } from '../../catalog/catalog.ts';
+import { Catalog, versionKey } from '../../catalog/catalog.ts';
 import type { ImportModelSpec } from '../../catalog/documents.ts';
 import { newJob } from '../../catalog/jobs.ts';
 import { createLog } from '../../common/log.ts';
@@ -174,7 +174,50 @@ test('a job publishes one version, however often it is tried', async (t) => {
     ['models/m/versions/1', 'models/m/versions/1'],
   );
   t.like((await catalog.require('model', 'm')).doc, { servingVersion: 0, nextVersion: 2 });
+  const { doc } = await catalog.require('version', versionKey('m', 1));
+  t.is(doc.source, 'j1');
   const lost = { ...context, claim: { ...claim, epoch: 0 } };
   const error = await t.throwsAsync(handle({ ...job, spec }, lost), { instanceOf: StatusError });
   t.is(error?.code, Code.ABORTED);
+});
+
+/** A job as the loop hands it to the handler once it was taken. */
+async function taken({ catalog }: Place, id: string, spec: ImportModelSpec) {
+  const job = { ...newJob(id, spec, 0), state: 'RUNNING' as const, owner: 'w', epoch: 1 };
+  await catalog.create('job', id, job);
+  return { job: { ...job, spec }, context: { ...run(), claim: { id, owner: 'w', epoch: 1 } } };
+}
+
+test('of two jobs that want the same number one gets it, the other is told', async (t) => {
+  const { options, catalog } = t.context;
+  const handle = modelImporter(options);
+  const jobs = await Promise.all(
+    [2, 3].map(async (width) => {
+      const spec = await upload(t.context, { 'model.onnx': addModel(width) }, { version: 7 });
+      return await taken(t.context, `j${width}`, spec);
+    }),
+  );
+  const ended = await Promise.allSettled(jobs.map(({ job, context }) => handle(job, context)));
+  const refused = ended.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+  t.is(refused.length, 1);
+  t.like(refused[0], { code: Code.ALREADY_EXISTS });
+  t.regex(refused[0].message, /'m\/7' is there already|version 7 of model 'm' is there already/);
+  t.is((await catalog.all('version')).length, 1);
+});
+
+test('a repeated job neither imports again nor displaces what was promoted since', async (t) => {
+  const { options, catalog, blobs } = t.context;
+  const { job, context } = await taken(
+    t.context,
+    'j1',
+    await upload(t.context, { 'model.onnx': addModel(2) }),
+  );
+  await modelImporter(options)(job, context);
+  const next = await taken(t.context, 'j2', await upload(t.context, { 'model.onnx': addModel(3) }));
+  await modelImporter(options)(next.job, next.context);
+  const { doc } = await catalog.require('job', 'j1');
+  for (const { sha256 } of job.spec.files) await blobs.remove(sha256);
+  const again = await modelImporter(options)({ ...doc, spec: job.spec }, context);
+  t.is(again.name, 'models/m/versions/1');
+  t.is((await catalog.require('model', 'm')).doc.servingVersion, 2);
 });

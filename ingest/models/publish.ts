@@ -7,7 +7,7 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import type { ImportModelSpec, VersionDoc } from '../../catalog/documents.ts';
 import type { JobHandler } from '../../catalog/job-loop.ts';
 import type { JobClaim } from '../../catalog/jobs.ts';
-import { publishVersion, reserveVersion } from '../../catalog/publish.ts';
+import { isNewest, publishedBy, publishVersion, reserveVersion } from '../../catalog/publish.ts';
 import type { Log } from '../../common/log.ts';
 import { failedPrecondition, invalidArgument } from '../../common/status.ts';
 import type { TensorSpec } from '../../common/tensor.ts';
@@ -50,12 +50,28 @@ export interface ImportRun {
 /** The handler of import_model jobs (catalog/job-loop.ts). */
 export function modelImporter(options: ModelImportOptions): JobHandler<ImportModelSpec> {
   return async (job, context) => {
-    const version = await importModel(options, job.spec, context);
+    const spec = { ...job.spec, source: job.id };
+    const published = await publishedBy(options.catalog, job, spec.model);
+    const version =
+      published === undefined
+        ? await importModel(options, spec, context)
+        : await finish(options, published, spec, context.claim);
     return {
       name: `models/${version.model}/versions/${version.version}`,
       metrics: version.metrics,
     };
   };
+}
+
+/** What an earlier run of a job may have left undone after it wrote its version. */
+async function finish(
+  { catalog, dateMs }: ModelImportOptions,
+  version: VersionDoc,
+  spec: ImportModelSpec,
+  claim: JobClaim,
+): Promise<VersionDoc> {
+  const promotes = spec.promotes && (await isNewest(catalog, version));
+  return (await publishVersion(catalog, { version, promotes, claim }, dateMs())).doc;
 }
 
 /**

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import anyTest, { type TestFn } from 'ava';
 import { Catalog } from '../../catalog/catalog.ts';
 import { createLog } from '../../common/log.ts';
@@ -161,4 +162,22 @@ test('imported once, found again, and never changed in place', async (t) => {
     loadedVersions: [5],
   });
   await blobs.close();
+});
+
+test('what is stored since long ago is young again, so that nobody collects it now', async (t) => {
+  const { dir, root } = t.context;
+  await put(root, { 'm/1/model.onnx': addModel(2) });
+  const blobs = await openDirectoryBlobs(join(dir, 'blobs'));
+  t.teardown(() => blobs.close());
+  const { sha256 } = await blobs.write(Readable.from([addModel(2)]), { maxBytes: 2 ** 20 });
+  const path = join(dir, 'blobs', 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256);
+  await utimes(path, new Date(1_000), new Date(1_000));
+  const catalog = new Catalog(new MemoryDocuments());
+  const log = createLog({ role: 'test', level: 'silent' });
+  const options = { catalog, blobs, tempDir: join(dir, 'temp'), dateMs: () => 1, log };
+  const { signal } = new AbortController();
+  const { refused } = await importRepository({ ...options, verify: inspectModel }, root, signal);
+  t.deepEqual(refused, []);
+  const listed = (await blobs.list('', 10)).find((blob) => blob.sha256 === sha256);
+  t.true((listed?.writtenMs ?? 0) > 1_000_000);
 });
