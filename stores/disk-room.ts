@@ -25,12 +25,12 @@ export async function checkRoom(
   freeBytes: FreeBytes = freeBytesOn,
 ): Promise<void> {
   const free = await freeBytes(path).catch((cause: unknown) => {
-    throw diskError(cause, 'ask for the free space', path);
+    throw diskError(cause, 'ask for the free space of the disk', '');
   });
   if (free - sizeBytes >= RESERVED_BYTES) return;
   throw new StatusError(
     Code.RESOURCE_EXHAUSTED,
-    `the disk is full: ${free} bytes are free at ${path}, ${sizeBytes} are wanted, and ` +
+    `the disk is full: ${free} bytes are free, ${sizeBytes} are wanted, and ` +
       `${RESERVED_BYTES} are kept for the catalog; free some space and try again`,
   );
 }

@@ -57,12 +57,12 @@ async function copy(source: AsyncIterable<Uint8Array>, path: string): Promise<vo
   try {
     file = await open(path, 'w');
   } catch (thrown) {
-    throw diskError(thrown, 'make a temporary file', path);
+    throw diskError(thrown, 'make a temporary file', '');
   }
   try {
     for await (const chunk of source) {
       await file.writeFile(chunk).catch((thrown) => {
-        throw diskError(thrown, 'write the Parquet file for reading', path);
+        throw diskError(thrown, 'write the Parquet file for reading', '');
       });
     }
   } finally {

@@ -34,7 +34,7 @@ export async function materialise(
       });
     } catch (thrown) {
       signal.throwIfAborted();
-      throw diskError(thrown, `write '${path}' of a model`, dir);
+      throw diskError(thrown, `write '${path}' of a model`, '');
     }
   }
 }

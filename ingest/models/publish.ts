@@ -179,7 +179,7 @@ async function makeFolder(tempDir: string): Promise<string> {
     await mkdir(tempDir, { recursive: true });
     return await mkdtemp(join(tempDir, 'model-'));
   } catch (thrown) {
-    throw diskError(thrown, 'make a folder for a model', tempDir);
+    throw diskError(thrown, 'make a folder for a model', '');
   }
 }
 

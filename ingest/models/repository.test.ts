@@ -1,18 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import anyTest, { type TestFn } from 'ava';
 import { Catalog } from '../../catalog/catalog.ts';
 import { createLog } from '../../common/log.ts';
+import { Code } from '../../common/status.ts';
 import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
 import { externalDataModel } from '../../test/support/foreign-onnx.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
 import { importRepository } from './import-repository.ts';
 import { inspectModel } from './inspect.ts';
-import { readRepository } from './repository.ts';
+import { MAX_FILE_BYTES, readRepository } from './repository.ts';
 
 /** A folder; `root`, in it, is the repository. */
 const test = anyTest as TestFn<{ dir: string; root: string }>;
@@ -110,7 +111,56 @@ test('each that is wrong is refused with its reason, the others go on', async (t
   ];
   for (const [path, message] of expected) t.regex(reasons.get(path) ?? '', message, path);
   t.is(reasons.size, expected.length);
-  await t.throwsAsync(readRepository(join(root, 'nowhere')), { message: /can't be read/ });
+  await t.throwsAsync(readRepository(join(root, 'nowhere')), {
+    code: Code.INVALID_ARGUMENT,
+    message: /cannot read the model repository at .*nowhere: it is not there/,
+  });
+});
+
+test('links, odd names and sizes of a hostile repository are told by their place', async (t) => {
+  const { root } = t.context;
+  const models = ['good', 'loop', 'back', 'dangling', 'device', 'folder', 'name', 'bytes', 'holes'];
+  for (const model of models) await put(root, { [`${model}/1/model.onnx`]: 'a' });
+  const at = (path: string) => join(root, path);
+  await symlink('w.bin', at('loop/1/w.bin'));
+  await symlink('.', at('back/1/again'));
+  await symlink('nothing', at('dangling/1/w.bin'));
+  await symlink('/dev/zero', at('device/1/w.bin'));
+  await symlink('/etc', at('folder/1/etc'));
+  await put(root, { 'name/1/a\\b': '', 'file/1': '', 'many/1/model.onnx': 'a' });
+  await writeFile(Buffer.concat([Buffer.from(`${at('bytes/1')}/`), Buffer.from([0xff])]), '');
+  await truncate(at('holes/1/model.onnx'), MAX_FILE_BYTES + 1);
+  // 8 ** 5 ways through a handful of folders.
+  for (let level = 0; level < 5; level += 1) {
+    await mkdir(at(`many/1/${level}`), { recursive: true });
+    for (let way = 0; way < 8; way += 1) {
+      await symlink(`../${level + 1}`, at(`many/1/${level}/${way}`));
+    }
+  }
+  await mkdir(at('many/1/5'));
+  const { versions, refused } = await readRepository(root);
+  t.deepEqual(
+    versions.map(({ model }) => model),
+    ['good'],
+  );
+  const reasons = new Map(refused.map(({ path, error }) => [path, error]));
+  const expected: [string, RegExp][] = [
+    ['loop/1', /^cannot read the repository at 'loop\/1\/w.bin': its links lead in a circle$/],
+    ['back/1', /^folders nest over 16 deep, or a link leads back$/],
+    ['dangling/1', /^cannot read the repository at 'dangling\/1\/w.bin': it is not there/],
+    ['device/1', /^'device\/1\/w.bin' is a link that leads out of the repository$/],
+    ['folder/1', /^'folder\/1\/etc' is a link that leads out of the repository$/],
+    ['name/1', /^file name "a\\\\b" is not allowed/],
+    ['bytes/1', /^file name "\ufffd" is not allowed: it must be UTF-8/],
+    ['file/1', /^cannot read the repository at 'file\/1': a part of the path is a file/],
+    ['holes/1', /^'holes\/1\/model.onnx' has 68719476737 bytes, at most 68719476736/],
+    ['many/1', /^a version has at most 1000 folders, links followed$/],
+  ];
+  for (const [path, message] of expected) {
+    t.regex(reasons.get(path)?.message ?? '', message, path);
+    t.not(reasons.get(path)?.code, Code.INTERNAL, path);
+  }
+  t.is(reasons.size, expected.length);
 });
 
 test('imported once, found again, and never changed in place', async (t) => {

@@ -9,6 +9,7 @@ import { invalidArgument, type StatusError, statusOf } from '../../common/status
 import { parseConfig } from '../../model/config/pbtxt.ts';
 import { isInnerPath, MAX_MANIFEST_FILES } from '../../model/manifest.ts';
 import type { ModelConfig } from '../../proto/gen/inference/model_config.ts';
+import { diskError } from '../../stores/disk-error.ts';
 import { CONFIG_FILE } from './model-file.ts';
 import { MAX_CONFIG_BYTES } from './publish.ts';
 
@@ -16,6 +17,10 @@ import { MAX_CONFIG_BYTES } from './publish.ts';
 export const MAX_REPOSITORY_MODELS = 10_000;
 /** Folders nested deeper in a version are refused. */
 export const MAX_FOLDER_DEPTH = 16;
+/** More folders in a version, counted as often as links lead to them: it is refused. */
+export const MAX_FOLDERS = 1_000;
+/** A larger file is refused before it is read: one with holes can be of any size. */
+export const MAX_FILE_BYTES = 64 * 1024 ** 3;
 
 export interface RepositoryFile {
   /** Inside the version: folders above it are gone. config.pbtxt and label files are in each. */
@@ -51,12 +56,13 @@ export interface RepositoryListing {
  */
 export async function readRepository(root: string): Promise<RepositoryListing> {
   const realRoot = await realpath(root).catch((error: unknown) => {
-    throw invalidArgument(`model repository '${root}' can't be read: ${statusOf(error).message}`);
+    const { message } = diskError(error, 'read the model repository', root);
+    throw invalidArgument(message);
   });
   const versions: RepositoryVersion[] = [];
   const refused: Refusal[] = [];
   let count = 0;
-  for (const entry of await entriesOf(realRoot)) {
+  for (const entry of await entriesOf(realRoot, realRoot)) {
     if (entry.name.startsWith('.') || entry.isFile()) continue;
     try {
       count += 1;
@@ -73,16 +79,17 @@ export async function readRepository(root: string): Promise<RepositoryListing> {
   return { versions, refused };
 }
 
-async function entriesOf(dir: string): Promise<Dirent[]> {
-  const entries = await readdir(dir, { withFileTypes: true });
+async function entriesOf(root: string, dir: string): Promise<Dirent[]> {
+  const entries = await onDisk(root, dir, readdir(dir, { withFileTypes: true }));
   return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 async function readModel(root: string, model: string): Promise<RepositoryListing> {
   checkName('model', model);
   const dir = await inside(root, join(root, model));
-  if (!(await stat(dir)).isDirectory()) throw invalidArgument(`'${model}' is no folder`);
-  const entries = await entriesOf(dir);
+  if (!(await onDisk(root, dir, stat(dir))).isDirectory())
+    throw invalidArgument(`'${model}' is no folder`);
+  const entries = await entriesOf(root, dir);
   const numbers = entries.flatMap(({ name }) => versionOf(name) ?? []).sort((a, b) => a - b);
   if (numbers.length === 0) {
     throw invalidArgument(
@@ -98,7 +105,8 @@ async function readModel(root: string, model: string): Promise<RepositoryListing
   const refused: Refusal[] = [];
   for (const version of chosen) {
     try {
-      const files = [...shared, ...(await filesBelow(root, join(dir, String(version)), '', 0))];
+      const own = await filesOf(root, join(dir, String(version)));
+      const files = [...shared, ...own];
       if (files.length === shared.length) throw invalidArgument('the folder is empty');
       versions.push({ model, version, files, isNewest: version === chosen.at(-1) });
     } catch (error) {
@@ -118,7 +126,7 @@ async function readConfig(root: string, path: string): Promise<ModelConfig> {
   if (file.sizeBytes > MAX_CONFIG_BYTES) {
     throw invalidArgument(`${CONFIG_FILE} has over ${MAX_CONFIG_BYTES} bytes`);
   }
-  return parseConfig(await readFile(file.source, 'utf8'));
+  return parseConfig(await onDisk(root, path, readFile(file.source, 'utf8')));
 }
 
 /** What lies beside the versions and belongs to each: config.pbtxt, the label files it names. */
@@ -162,38 +170,72 @@ function chosenVersions(numbers: readonly number[], config: ModelConfig | undefi
   }
 }
 
-async function filesBelow(
-  root: string,
-  dir: string,
-  prefix: string,
-  depth: number,
-): Promise<RepositoryFile[]> {
-  if (depth > MAX_FOLDER_DEPTH) throw invalidArgument(`folders nest over ${MAX_FOLDER_DEPTH} deep`);
-  await inside(root, dir);
+async function filesOf(root: string, dir: string): Promise<RepositoryFile[]> {
   const files: RepositoryFile[] = [];
-  for (const { name } of await entriesOf(dir)) {
-    const path = prefix + name;
-    const source = await inside(root, join(dir, name));
-    const info = await stat(source);
-    if (info.isDirectory()) files.push(...(await filesBelow(root, source, `${path}/`, depth + 1)));
-    else files.push(await fileAt(root, source, path));
-    if (files.length > MAX_MANIFEST_FILES) {
-      throw invalidArgument(`a version has at most ${MAX_MANIFEST_FILES} files`);
+  let folders = 0;
+  const visit = async (folder: string, prefix: string, depth: number): Promise<void> => {
+    folders += 1;
+    if (depth > MAX_FOLDER_DEPTH) {
+      throw invalidArgument(`folders nest over ${MAX_FOLDER_DEPTH} deep, or a link leads back`);
     }
-  }
+    if (folders > MAX_FOLDERS) {
+      throw invalidArgument(`a version has at most ${MAX_FOLDERS} folders, links followed`);
+    }
+    await inside(root, folder);
+    for (const { name } of await entriesOf(root, folder)) {
+      const path = prefix + name;
+      checkInner(path);
+      const source = await inside(root, join(folder, name));
+      const info = await onDisk(root, source, stat(source));
+      if (info.isDirectory()) await visit(source, `${path}/`, depth + 1);
+      else files.push(await fileAt(root, source, path));
+      if (files.length > MAX_MANIFEST_FILES) {
+        throw invalidArgument(`a version has at most ${MAX_MANIFEST_FILES} files`);
+      }
+    }
+  };
+  await visit(dir, '', 0);
   return files;
+}
+
+/** @throws INVALID_ARGUMENT for a name that no file of a version can have. */
+function checkInner(path: string): void {
+  // What is no UTF-8 is read with replacement characters, and not found under that name.
+  if (isInnerPath(path) && !path.includes('\ufffd')) return;
+  throw invalidArgument(
+    `file name ${JSON.stringify(shownName(path))} is not allowed: it must be UTF-8 of at most ` +
+      '512 characters without backslashes',
+  );
 }
 
 async function fileAt(root: string, at: string, path: string): Promise<RepositoryFile> {
   const source = await inside(root, at);
-  const info = await stat(source);
+  const info = await onDisk(root, source, stat(source));
   if (!info.isFile()) throw invalidArgument(`'${relative(root, at)}' is no regular file`);
+  if (info.size > MAX_FILE_BYTES) {
+    throw invalidArgument(
+      `'${relative(root, at)}' has ${info.size} bytes, at most ${MAX_FILE_BYTES} are taken`,
+    );
+  }
   return { path, source, sizeBytes: info.size };
 }
 
 /** The path without links. @throws INVALID_ARGUMENT when it leads out of the repository. */
 async function inside(root: string, path: string): Promise<string> {
-  const real = await realpath(path);
+  const real = await onDisk(root, path, realpath(path));
   if (real === root || real.startsWith(root + sep)) return real;
   throw invalidArgument(`'${relative(root, path)}' is a link that leads out of the repository`);
+}
+
+/** Errors tell the place in the repository, not on the disk. */
+async function onDisk<Result>(
+  root: string,
+  path: string,
+  action: Promise<Result>,
+): Promise<Result> {
+  try {
+    return await action;
+  } catch (thrown) {
+    throw diskError(thrown, 'read the repository', `'${relative(root, path)}'`);
+  }
 }

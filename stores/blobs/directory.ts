@@ -74,14 +74,14 @@ class DirectoryBlobs implements BlobStore {
     const startByte = startOf(range);
     if (!isSha256(sha256)) throw noSuchBlob(sha256);
     const path = this.#pathOf(sha256);
-    const file = await ifThere(open(path, 'r'), 'read the blob', path);
+    const file = await ifThere(open(path, 'r'), `read the blob ${sha256}`);
     if (file === undefined) throw noSuchBlob(sha256);
     try {
       const { size } = await file.stat();
       if (startByte > size) throw pastEnd(startByte, size);
       yield* file.createReadStream({ start: startByte, autoClose: false });
     } catch (thrown) {
-      throw diskError(thrown, 'read the blob', path);
+      throw diskError(thrown, `read the blob ${sha256}`, '');
     } finally {
       await file.close();
     }
@@ -99,10 +99,10 @@ class DirectoryBlobs implements BlobStore {
     this.#checkOpen();
     checkWriteOptions(options);
     const temporary = join(this.#root, 'incoming', randomUUID());
-    const file = await onDisk(open(temporary, 'wx'), 'write a blob', temporary);
+    const file = await onDisk(open(temporary, 'wx'), 'write a blob');
     try {
-      const info = await this.#take(source, options, file, temporary);
-      await onDisk(this.#publish(temporary, info.sha256), 'keep the blob', this.#root);
+      const info = await this.#take(source, options, file);
+      await onDisk(this.#publish(temporary, info.sha256), `keep the blob ${info.sha256}`);
       return info;
     } catch (thrown) {
       await unlink(temporary).catch(() => {});
@@ -115,7 +115,6 @@ class DirectoryBlobs implements BlobStore {
     source: AsyncIterable<Uint8Array>,
     { maxBytes, expectedSha256 }: BlobWriteOptions,
     file: FileHandle,
-    path: string,
   ): Promise<BlobInfo> {
     const hash = createHash('sha256');
     let sizeBytes = 0;
@@ -130,13 +129,13 @@ class DirectoryBlobs implements BlobStore {
           roomBytes += stepBytes;
         }
         hash.update(chunk);
-        await onDisk(file.writeFile(chunk), 'write a blob', path);
+        await onDisk(file.writeFile(chunk), 'write a blob');
       }
       const sha256 = hash.digest('hex');
       if (expectedSha256 !== undefined && sha256 !== expectedSha256) {
         throw hashMismatch(expectedSha256, sha256);
       }
-      await onDisk(file.sync(), 'write a blob', path);
+      await onDisk(file.sync(), 'write a blob');
       return { sha256, sizeBytes };
     } finally {
       await file.close();
@@ -159,7 +158,7 @@ class DirectoryBlobs implements BlobStore {
     this.#checkOpen();
     if (!isSha256(sha256)) return;
     const path = this.#pathOf(sha256);
-    await ifThere(unlink(path), 'remove the blob', path);
+    await ifThere(unlink(path), `remove the blob ${sha256}`);
   }
 
   async list(after: string, limit: number): Promise<readonly BlobListing[]> {
@@ -184,7 +183,7 @@ class DirectoryBlobs implements BlobStore {
     this.#checkOpen();
     if (!isSha256(sha256)) return undefined;
     const path = this.#pathOf(sha256);
-    const found = await ifThere(stat(path), 'read the blob', path);
+    const found = await ifThere(stat(path), `read the blob ${sha256}`);
     if (found === undefined) return undefined;
     return { sha256, sizeBytes: found.size, writtenMs: Math.floor(found.mtimeMs) };
   }
@@ -212,19 +211,15 @@ async function* hashesIn(top: string, after: string): AsyncGenerator<string> {
 }
 
 async function namesIn(folder: string): Promise<string[]> {
-  const names = await ifThere(readdir(folder), 'list the blobs', folder);
+  const names = await ifThere(readdir(folder), 'list the blobs');
   return names?.sort() ?? [];
 }
 
-async function onDisk<Result>(
-  action: Promise<Result>,
-  doing: string,
-  path: string,
-): Promise<Result> {
+async function onDisk<Result>(action: Promise<Result>, doing: string): Promise<Result> {
   try {
     return await action;
   } catch (thrown) {
-    throw diskError(thrown, doing, path);
+    throw diskError(thrown, doing, '');
   }
 }
 
@@ -232,13 +227,12 @@ async function onDisk<Result>(
 async function ifThere<Result>(
   action: Promise<Result>,
   doing: string,
-  path: string,
 ): Promise<Result | undefined> {
   try {
     return await action;
   } catch (thrown) {
     if (errnoOf(thrown) === 'ENOENT') return undefined;
-    throw diskError(thrown, doing, path);
+    throw diskError(thrown, doing, '');
   }
 }
 

@@ -1,4 +1,6 @@
-// DuckDB tells errors by their text alone. This says what they mean, with the file's path.
+// DuckDB tells errors by their text alone. This says what they mean. Its texts name files of this
+// machine, which are not told: only who opens the file is told its path.
+import { dirname } from 'node:path';
 import { Code, StatusError, statusOf } from '../../common/status.ts';
 
 const MEANINGS: readonly (readonly [RegExp, Code, string])[] = [
@@ -33,14 +35,14 @@ const MEANINGS: readonly (readonly [RegExp, Code, string])[] = [
   [/has been invalidated/i, Code.UNAVAILABLE, 'a fatal error closed it: try again'],
 ];
 
-/** @param doing to be read after "cannot": 'append rows to'. */
+/** @param doing to be read after "cannot": 'append rows to data set a'. */
 export function duckdbError(thrown: unknown, doing: string, path: string): StatusError {
   if (thrown instanceof StatusError) return thrown;
   const message = statusOf(thrown).message;
   const known = MEANINGS.find(([pattern]) => pattern.test(message));
-  const [code, why] = known === undefined ? [Code.INTERNAL, message] : [known[1], known[2]];
-  const text = `cannot ${doing} the data sets at ${path}: ${why}`;
-  return new StatusError(code, text, { cause: thrown });
+  const hidden = message.replaceAll(dirname(path), '(the data folder)');
+  const [code, why] = known === undefined ? [Code.INTERNAL, hidden] : [known[1], known[2]];
+  return new StatusError(code, `cannot ${doing}: ${why}`, { cause: thrown });
 }
 
 /** After such an error DuckDB refuses everything until the file is opened again. */

@@ -57,7 +57,7 @@ export async function openDuckdbFile(path: string, options?: DuckdbOptions): Pro
   } catch (thrown) {
     instance?.closeSync();
     openPaths.delete(real);
-    throw duckdbError(thrown, 'open', path);
+    throw duckdbError(thrown, `open the data sets at ${path}`, path);
   }
 }
 

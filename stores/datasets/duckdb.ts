@@ -65,7 +65,7 @@ class DuckdbDatasets implements DatasetStore {
 
   async create(id: string, version: number, columns: readonly Column[]): Promise<void> {
     checkVersion(id, version, columns);
-    await this.#file.transaction('make a version in', async (connection) => {
+    await this.#file.transaction(`make ${shown(id, version)}`, async (connection) => {
       const there = await find(connection, id, version);
       if (there !== undefined) {
         if (isDeepStrictEqual(there.columns, columns)) return;
@@ -85,7 +85,7 @@ class DuckdbDatasets implements DatasetStore {
 
   async append(id: string, version: number, batch: RowBatch): Promise<RowCounts> {
     await this.#file.checkRoom();
-    return this.#file.transaction('append rows to', async (connection) => {
+    return this.#file.transaction(`append rows to ${shown(id, version)}`, async (connection) => {
       const held = await get(connection, id, version);
       if (held.isSealed) throw isSealed(id, version);
       checkBatch(held.columns, batch);
@@ -104,19 +104,21 @@ class DuckdbDatasets implements DatasetStore {
   }
 
   async counts(id: string, version: number): Promise<RowCounts> {
-    const held = await this.#file.run('read', (connection) => get(connection, id, version));
+    const held = await this.#file.run(`read ${shown(id, version)}`, (connection) =>
+      get(connection, id, version),
+    );
     return countsOf(held);
   }
 
   async offset(id: string, version: number, source: string): Promise<string> {
-    return this.#file.run('read', async (connection) => {
+    return this.#file.run(`read ${shown(id, version)}`, async (connection) => {
       const held = await get(connection, id, version);
       return (await offsetOf(connection, held, source)) ?? '';
     });
   }
 
   async seal(id: string, version: number): Promise<RowCounts> {
-    return this.#file.transaction('seal a version of', async (connection) => {
+    return this.#file.transaction(`seal ${shown(id, version)}`, async (connection) => {
       const held = await get(connection, id, version);
       const sql = 'UPDATE versions SET is_sealed = true WHERE table_number = ?';
       if (!held.isSealed) await connection.run(sql, [held.table]);
@@ -125,7 +127,9 @@ class DuckdbDatasets implements DatasetStore {
   }
 
   async *scan(id: string, version: number, options?: ScanOptions): AsyncGenerator<ColumnBatch> {
-    const held = await this.#file.run('read', (connection) => get(connection, id, version));
+    const held = await this.#file.run(`read ${shown(id, version)}`, (connection) =>
+      get(connection, id, version),
+    );
     const asked = columnsAsked(held.columns, options);
     const batchRows = scanRows(options);
     // Ranges of the row number, which DuckDB finds by its zone maps: no sort, no open cursor, and
@@ -134,12 +138,15 @@ class DuckdbDatasets implements DatasetStore {
       FROM rows_${held.table} WHERE row_index >= ? AND row_index < ? ORDER BY row_index`;
     for (let start = 0; start < held.accepted; start += batchRows) {
       const end = Math.min(held.accepted, start + batchRows);
-      const [, ...columns] = await this.#file.run('read', async (connection) => {
-        const { table } = await get(connection, id, version);
-        if (table !== held.table) throw noSuchVersion(id, version);
-        const result = await connection.run(sql, [BigInt(start), BigInt(end)]);
-        return result.getColumns();
-      });
+      const [, ...columns] = await this.#file.run(
+        `read ${shown(id, version)}`,
+        async (connection) => {
+          const { table } = await get(connection, id, version);
+          if (table !== held.table) throw noSuchVersion(id, version);
+          const result = await connection.run(sql, [BigInt(start), BigInt(end)]);
+          return result.getColumns();
+        },
+      );
       yield { rowCount: end - start, columns: columns.map((values) => values.map(fromDuckdb)) };
     }
   }
@@ -151,7 +158,7 @@ class DuckdbDatasets implements DatasetStore {
     limit: number,
   ): Promise<readonly RejectedRow[]> {
     checkListLimit(limit);
-    return this.#file.run('read', async (connection) => {
+    return this.#file.run(`read ${shown(id, version)}`, async (connection) => {
       const held = await get(connection, id, version);
       const rows = await rowsOf(
         connection,
@@ -168,7 +175,7 @@ class DuckdbDatasets implements DatasetStore {
   }
 
   async remove(id: string, version: number): Promise<void> {
-    await this.#file.transaction('remove a version of', async (connection) => {
+    await this.#file.transaction(`remove ${shown(id, version)}`, async (connection) => {
       const held = await find(connection, id, version);
       if (held === undefined) return;
       await connection.run(`DROP TABLE rows_${held.table}`);
@@ -181,6 +188,10 @@ class DuckdbDatasets implements DatasetStore {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+function shown(id: string, version: number): string {
+  return `version ${version} of data set ${id}`;
 }
 
 async function rowsOf(

@@ -45,10 +45,10 @@ export function openSqliteDocuments(path: string, options?: SqliteDocumentsOptio
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     const maxPages = Math.floor((options?.maxFileBytes ?? MAX_FILE_BYTES) / PAGE_BYTES);
     database.exec(`PRAGMA max_page_count = ${maxPages}`);
-    return new SqliteDocuments(database, path);
+    return new SqliteDocuments(database);
   } catch (thrown) {
     database?.close();
-    throw sqliteError(thrown, 'open', path);
+    throw sqliteError(thrown, `open the catalog at ${path}`);
   }
 }
 
@@ -68,16 +68,14 @@ function migrate(database: DatabaseSync, path: string): void {
 
 class SqliteDocuments implements DocumentStore {
   readonly #database: DatabaseSync;
-  readonly #path: string;
   readonly #get: StatementSync;
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
   readonly #remove: StatementSync;
   readonly #list: StatementSync;
 
-  constructor(database: DatabaseSync, path: string) {
+  constructor(database: DatabaseSync) {
     this.#database = database;
-    this.#path = path;
     this.#get = database.prepare('SELECT revision, body FROM documents WHERE kind = ? AND key = ?');
     this.#insert = database.prepare(
       'INSERT INTO documents VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING',
@@ -140,7 +138,7 @@ class SqliteDocuments implements DocumentStore {
     try {
       return action();
     } catch (thrown) {
-      throw sqliteError(thrown, doing, this.#path);
+      throw sqliteError(thrown, `${doing} the catalog`);
     }
   }
 }
@@ -175,10 +173,10 @@ const RESULTS: Readonly<Record<number, readonly [Code, string]>> = {
   26: [Code.DATA_LOSS, 'the file is no SQLite database'],
 };
 
-function sqliteError(thrown: unknown, doing: string, path: string): StatusError {
+function sqliteError(thrown: unknown, doing: string): StatusError {
   if (thrown instanceof StatusError) return thrown;
   const isSqlite = thrown instanceof Error && 'errcode' in thrown;
   const known = isSqlite ? RESULTS[Number(thrown.errcode) & 0xff] : undefined;
   const [code, why] = known ?? [Code.INTERNAL, statusOf(thrown).message];
-  return new StatusError(code, `cannot ${doing} the catalog at ${path}: ${why}`, { cause: thrown });
+  return new StatusError(code, `cannot ${doing}: ${why}`, { cause: thrown });
 }
