@@ -47,7 +47,10 @@ export function detectFormat(
   }
   if (named === 'parquet') throw invalidArgument(`${fileName} is no Parquet file`);
   if (bytes.includes(0)) {
-    throw invalidArgument(`${fileName} is no text: give CSV, JSON, JSONL or Parquet`);
+    throw invalidArgument(
+      `${fileName} is no text, or UTF-16: its beginning has bytes that are 0; give CSV, JSON or ` +
+        'JSONL as UTF-8, or Parquet',
+    );
   }
   return (
     named ??

@@ -5,6 +5,7 @@ import type { Column } from '../../stores/datasets/datasets.ts';
 import { CsvReader } from './csv.ts';
 import { type DataFormat, detectFormat, HEAD_BYTES } from './format.ts';
 import { JsonReader } from './json.ts';
+import { LineEnds } from './line-ends.ts';
 import { openParquet } from './parquet.ts';
 import type { SourceRecord } from './record.ts';
 
@@ -91,16 +92,23 @@ async function* text(
   format: 'csv' | 'json' | 'jsonl',
 ): AsyncGenerator<SourceRecord[]> {
   const reader = format === 'csv' ? new CsvReader() : new JsonReader(format);
+  const lineEnds = format === 'csv' ? new LineEnds() : undefined;
   let isStart = true;
   for await (const chunk of bytes) {
     const hasMark =
       isStart && Buffer.from(chunk.subarray(0, 3)).toString('hex') === BYTE_ORDER_MARK;
     isStart = false;
     for (let at = hasMark ? 3 : 0; at < chunk.length; at += SLICE_BYTES) {
-      const records = reader.push(chunk.subarray(at, at + SLICE_BYTES));
+      const slice = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).subarray(
+        at,
+        at + SLICE_BYTES,
+      );
+      const records = reader.push(lineEnds?.push(slice) ?? slice);
       if (records.length > 0) yield records;
     }
   }
+  const held = lineEnds?.end() ?? Buffer.alloc(0);
+  if (held.length > 0) yield reader.push(held);
   const last = reader.end();
   if (last.length > 0) yield last;
 }
