@@ -10,6 +10,10 @@ export const MAX_AT_ONCE_BYTES = 64 * 1024;
 const MAX_AT_ONCE_INFLATED_BYTES = 256 * 1024;
 /** The last bytes tell the inflated size, the lowest first (RFC 1952, 2.3.1, ISIZE). */
 const SIZE_BYTES = 4;
+/** A header, the shortest content, a check sum and the size. */
+const MIN_GZIP_BYTES = 20;
+/** Each chunk comes back through the event loop, which may be busy: few and large ones. */
+const MAX_CHUNK_BYTES = 1024 * 1024;
 /** zlib takes no smaller chunk. */
 const MIN_CHUNK_BYTES = 64;
 
@@ -32,7 +36,7 @@ function tooLarge(maxMessageBytes: number): StatusError {
   return new StatusError(Code.RESOURCE_EXHAUSTED, text);
 }
 
-/** What a message says that it inflates to; only a hint. */
+/** What a message says that it inflates to: who says too much is believed, who says less is not. */
 function toldBytes(bytes: Uint8Array): number {
   let told = 0;
   for (let at = 1; at <= SIZE_BYTES; at += 1) {
@@ -41,12 +45,18 @@ function toldBytes(bytes: Uint8Array): number {
   return told;
 }
 
+/** RFC 1952, 2.3.1: what all members begin with. */
+function isGzip(bytes: Uint8Array): boolean {
+  return bytes.length >= MIN_GZIP_BYTES && bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
+
 /**
  * The inflated message. Undefined: it is too large to be inflated at once, inflateLater does it.
  * @throws StatusError RESOURCE_EXHAUSTED above `maxMessageBytes`, INTERNAL when it is no gzip.
  */
 export function inflateNow(bytes: Uint8Array, maxMessageBytes: number): Uint8Array | undefined {
   const told = toldBytes(bytes);
+  if (isGzip(bytes) && told > maxMessageBytes) throw tooLarge(maxMessageBytes);
   if (bytes.length > MAX_AT_ONCE_BYTES || told > MAX_AT_ONCE_INFLATED_BYTES) return undefined;
   const maxOutputLength = Math.min(maxMessageBytes, MAX_AT_ONCE_INFLATED_BYTES);
   try {
@@ -61,7 +71,8 @@ export function inflateNow(bytes: Uint8Array, maxMessageBytes: number): Uint8Arr
 
 /** As inflateNow, for messages of any size, in another thread; never calls `done` at once. */
 export function inflateLater(bytes: Uint8Array, maxMessageBytes: number, done: Unpacked): void {
-  gunzip(bytes, { maxOutputLength: maxMessageBytes }, (error, inflated) => {
+  const chunkSize = Math.min(Math.max(toldBytes(bytes) + 1, MIN_CHUNK_BYTES), MAX_CHUNK_BYTES);
+  gunzip(bytes, { maxOutputLength: maxMessageBytes, chunkSize }, (error, inflated) => {
     if (error === null) done(inflated);
     else done(isTooLarge(error) ? tooLarge(maxMessageBytes) : corrupt(error));
   });

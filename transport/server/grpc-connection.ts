@@ -26,6 +26,9 @@ import { UnaryServerCall } from './unary-call.ts';
 /** Written anew for each message: what it is passed to copies it. */
 const PREFIX = new Uint8Array(PREFIX_BYTES);
 const NO_BYTES = new Uint8Array(0);
+/** What inflates beyond the limit out of so much less is not a message that happens to be large. */
+const BOMB_RATIO = 50;
+const BOMB_FORGOTTEN_MS = 1_000;
 
 export class GrpcConnection implements ServedHandler {
   readonly peer: string;
@@ -36,6 +39,8 @@ export class GrpcConnection implements ServedHandler {
   /** What its calls hold of the listener's budgets. */
   #requestBytes = 0;
   #answerBytes = 0;
+  #bombs = 0;
+  #bombedMs = 0;
 
   constructor(listener: ServedListener, peer: string) {
     this.#listener = listener;
@@ -89,7 +94,23 @@ export class GrpcConnection implements ServedHandler {
   }
 
   inflate(bytes: Uint8Array, isWanted: () => boolean, done: Inflated): void {
-    this.#listener.inflater.inflate(bytes, isWanted, done);
+    this.#listener.inflater.inflate(bytes, isWanted, (result) => {
+      done(result);
+      const { messageBytes } = this.limits;
+      const isTooLarge = result instanceof StatusError && result.code === Code.RESOURCE_EXHAUSTED;
+      if (isTooLarge && bytes.length * BOMB_RATIO < messageBytes) this.#bombed();
+    });
+  }
+
+  #bombed(): void {
+    const { bombs } = this.limits;
+    const nowMs = this.#listener.nowMs();
+    this.#bombs = Math.max(0, this.#bombs - (nowMs - this.#bombedMs) / BOMB_FORGOTTEN_MS) + 1;
+    this.#bombedMs = nowMs;
+    if (this.#bombs <= bombs || this.connection.isFailed) return;
+    this.#listener.onLimit('bombs');
+    this.connection.fail(ErrorCode.ENHANCE_YOUR_CALM, 'more than the limit of bombs');
+    this.#wake();
   }
 
   sendMessage(stream: Stream, message: Uint8Array, isCompressed: boolean): boolean {

@@ -25,6 +25,11 @@ export interface ServerLimits {
   readonly connectionAgeMs: number;
   /** Its calls have so much longer to end; then they end with UNAVAILABLE. */
   readonly connectionAgeGraceMs: number;
+  /**
+   * Messages from one connection that inflate beyond `messageBytes` out of less than a 50th of it,
+   * in a burst; one comes back each second. One more ends the connection.
+   */
+  readonly bombs: number;
   /** Large messages that are inflated at a time, in other threads; others wait. */
   readonly inflations: number;
 }
@@ -37,11 +42,13 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   connections: MAX_CONNECTIONS,
   connectionAgeMs: Number.POSITIVE_INFINITY,
   connectionAgeGraceMs: 30_000,
+  bombs: 4,
   inflations: 4,
 };
 
 export type ServerLimitName =
   | LimitName
+  | 'bombs'
   | 'message_bytes'
   | 'request_bytes'
   | 'answer_bytes'

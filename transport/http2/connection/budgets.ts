@@ -6,7 +6,7 @@ export const Budget = {
   RESETS: 0,
   PINGS: 1,
   SETTINGS: 2,
-  EMPTY_DATA: 3,
+  TINY_DATA: 3,
   WINDOW_UPDATES: 4,
   IGNORED_FRAMES: 5,
 } as const;
@@ -15,7 +15,7 @@ const NAMES: readonly LimitName[] = [
   'resets',
   'pings',
   'settings',
-  'empty_data',
+  'tiny_data',
   'window_updates',
   'ignored_frames',
 ];
@@ -36,7 +36,7 @@ export class Budgets {
     const rates = [
       limits.pingsPerSecond,
       limits.settingsPerSecond,
-      limits.emptyDataPerSecond,
+      limits.tinyDataPerSecond,
       limits.windowUpdatesPerSecond,
       limits.ignoredFramesPerSecond,
     ];

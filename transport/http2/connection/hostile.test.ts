@@ -176,7 +176,7 @@ test('floods end with the connection, before they cost much', (t) => {
     resets: (at) => `HEADERS ${at * 2 + 1} end GET | RST_STREAM ${at * 2 + 1} CANCEL`,
     pings: () => 'PING 12345678',
     settings: () => 'SETTINGS',
-    empty_data: (at) => (at === 0 ? 'HEADERS 1 POST' : 'DATA 1'),
+    tiny_data: (at) => (at === 0 ? 'HEADERS 1 POST' : at % 2 === 0 ? 'DATA 1' : 'DATA 1 len=4'),
     window_updates: () => 'WINDOW_UPDATE 0 1',
     ignored_frames: () => 'PRIORITY 1 parent=0',
     continuation_frames: (at) => (at === 0 ? 'HEADERS 1 more GET' : 'CONTINUATION 1 more'),

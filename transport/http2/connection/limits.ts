@@ -22,8 +22,8 @@ export interface ConnectionLimits {
   readonly pingsPerSecond: number;
   /** SETTINGS frames a second; one more ends the connection. */
   readonly settingsPerSecond: number;
-  /** DATA frames without content or END_STREAM a second; one more ends the connection. */
-  readonly emptyDataPerSecond: number;
+  /** DATA frames of less than 5 bytes without END_STREAM a second; one more ends the connection. */
+  readonly tinyDataPerSecond: number;
   /** WINDOW_UPDATE frames a second, besides four per DATA frame that we sent. */
   readonly windowUpdatesPerSecond: number;
   /** PRIORITY frames and frames of unknown types a second; one more ends the connection. */
@@ -54,7 +54,7 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
   resets: 1_000,
   pingsPerSecond: 1_000,
   settingsPerSecond: 50,
-  emptyDataPerSecond: 1_000,
+  tinyDataPerSecond: 1_000,
   windowUpdatesPerSecond: 20_000,
   ignoredFramesPerSecond: 2_000,
   unsentControlBytes: 1_048_576,
@@ -75,7 +75,7 @@ export type LimitName =
   | 'resets'
   | 'pings'
   | 'settings'
-  | 'empty_data'
+  | 'tiny_data'
   | 'window_updates'
   | 'ignored_frames'
   | 'unsent_control_bytes'

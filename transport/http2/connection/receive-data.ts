@@ -7,6 +7,12 @@ import { Ending } from './closed-streams.ts';
 import type { ConnectionState } from './connection-state.ts';
 import { Progress, type Stream } from './stream.ts';
 
+/**
+ * Less content than this in a frame is a waste of both sides' time: no protocol that frames its
+ * messages needs it, but for what is left of a window now and then.
+ */
+const TINY_DATA_BYTES = 5;
+
 export function receiveData(
   state: ConnectionState,
   flags: number,
@@ -29,7 +35,7 @@ export function receiveData(
   state.receiveWindowBytes -= length;
   const isEnd = (flags & Flag.END_STREAM) !== 0;
   const content = length - prefix - padding;
-  if (content === 0 && !isEnd && !state.spend(Budget.EMPTY_DATA)) return;
+  if (content < TINY_DATA_BYTES && !isEnd && !state.spend(Budget.TINY_DATA)) return;
   const stream = state.find(streamId);
   if (stream === undefined) {
     state.creditConnection(length);

@@ -10,6 +10,8 @@ export type NowMs = () => number;
 
 /** After GOAWAY, the peer has this long to read it and close; then the socket is destroyed. */
 const LINGER_MS = 1_000;
+/** What it had sent before it knew is read meanwhile; more is not waited out. */
+const LINGER_BYTES = 1_048_576;
 /**
  * With so much unsent, nothing more is read: who takes no answers is asked no more questions. It is
  * more than data alone can come to. Two ends that stop reading because each has some data to write
@@ -27,6 +29,7 @@ export class ConnectionSocket {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isWoken = false;
   #isEnding = false;
+  #lingerBytes = LINGER_BYTES;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
   readonly #onImmediate = (): void => {
@@ -82,6 +85,11 @@ export class ConnectionSocket {
   }
 
   #onData(chunk: Buffer): void {
+    if (this.#isEnding) {
+      this.#lingerBytes -= chunk.length;
+      if (this.#lingerBytes < 0) this.#socket.destroy();
+      return;
+    }
     this.#isBusy = true;
     try {
       this.#connection.receive(chunk, this.#nowMs());

@@ -276,6 +276,24 @@ test('a socket that is destroyed takes its streams with it', async (t) => {
   t.is(server.handlers[0]?.resets, 1);
 });
 
+test('who goes on behind the end of its connection is not read for long', async (t) => {
+  const [ours, theirs] = duplexPair();
+  const connection = new Connection(connectionOptions(true), new EchoHandler(), nowMs());
+  new ConnectionSocket(ours, connection, nowMs);
+  ours.on('error', () => {});
+  theirs.on('error', () => {});
+  let sentBytes = 0;
+  const write = (): void => {
+    sentBytes += 100_000;
+    if (sentBytes > 20_000_000) ours.destroy();
+    theirs.write(Buffer.alloc(100_000), () => setImmediate(write));
+  };
+  theirs.write('no HTTP/2 at all, and no end', write);
+  await once(ours, 'close');
+  t.true(sentBytes > 1_000_000, 'some is read, or GOAWAY may not arrive');
+  t.true(sentBytes < 2_000_000);
+});
+
 test('who speaks another protocol is told and cut off', async (t) => {
   const server = await echoServer();
   const socket = net.connect(server.port, '127.0.0.1');
