@@ -14,6 +14,14 @@ test('the latest endings are known, of older streams that they are forgotten', (
   t.is(closed.endingOf(1), Ending.FORGOTTEN);
 });
 
+test('a few streams take a few slots, and none of them is forgotten', (t) => {
+  const closed = new ClosedStreams();
+  const ids = [1, 3, 17, 33, 5, 129, 257];
+  for (const id of ids) closed.add(id, Ending.ENDED);
+  for (const id of ids) t.is(closed.endingOf(id), Ending.ENDED, `${id}`);
+  for (const id of [7, 9, 19, 131, 511]) t.is(closed.endingOf(id), Ending.NEVER_OPENED, `${id}`);
+});
+
 test('a stream that ends late does not displace a younger one', (t) => {
   const closed = new ClosedStreams();
   closed.add(513, Ending.ENDED);

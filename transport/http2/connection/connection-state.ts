@@ -262,6 +262,7 @@ export class ConnectionState {
   #remove(stream: Stream, ending: number): void {
     stream.isClosed = true;
     this.streams.delete(stream.id);
+    if (this.#lastFound === stream) this.#lastFound = undefined;
     this.closed.add(stream.id, ending);
     if (this.#isLocal(stream.id)) this.localStreams -= 1;
     else this.peerStreams -= 1;

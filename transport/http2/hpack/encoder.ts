@@ -49,7 +49,7 @@ export class HpackEncoder {
 
   /** @param ownMaxBytes the table never grows beyond it, whatever the peer allows. */
   constructor(
-    policy: IndexingPolicy = new IndexingPolicy(),
+    policy: IndexingPolicy = IndexingPolicy.DEFAULT,
     ownMaxBytes: number = INITIAL_TABLE_BYTES,
   ) {
     this.#policy = policy;
@@ -188,7 +188,7 @@ export class HpackEncoder {
  */
 export function prebuiltBlock(
   fields: readonly HeaderField[],
-  policy: IndexingPolicy = new IndexingPolicy(),
+  policy: IndexingPolicy = IndexingPolicy.DEFAULT,
 ): Uint8Array {
   const target = new Uint8Array(mostBlockBytes(fields));
   let end = 0;

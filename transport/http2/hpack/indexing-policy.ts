@@ -32,6 +32,9 @@ const VOLATILE_NAMES: readonly string[] = [
 ];
 
 export class IndexingPolicy {
+  /** Without names of one's own: all that need no others share this. */
+  static readonly DEFAULT = new IndexingPolicy();
+
   readonly #byName = new Map<string, Indexing>();
 
   /** @param secretNames lower case; sent as never-indexed like authorization and cookies. */
