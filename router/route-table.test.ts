@@ -129,11 +129,12 @@ test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reaso
       entry('old', 2, { ...away, reason: 'unloaded' }),
       entry('gone', 1, { ...away, reason: 'unloaded' }),
     ],
-    { a: [copy('old', 2, 'UNLOADING')], b: [copy('gone', 1)] },
+    { a: [copy('old', 2, 'UNLOADING')], b: [copy('gone', 1), copy('gone', 0)] },
   );
   t.deepEqual(
     table.index().map(({ model, version, state, reason }) => [model, version, state, reason]),
     [
+      ['gone', 0, 'UNLOADING', ''],
       ['gone', 1, 'UNLOADING', ''],
       ['ill', 1, 'UNAVAILABLE', 'in quarantine'],
       ['old', 1, 'UNAVAILABLE', 'unloaded'],
@@ -148,6 +149,9 @@ test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reaso
   t.is(of('old', 1), unknown("'old' version 1 is not at ready state (unloaded)"));
   // Its node has not let go of it yet.
   t.is(of('gone', 1), unknown("'gone' version 1 is not at ready state (unloaded)"));
+  // Nor of the one that it had replaced just before.
+  t.is(of('gone', 0), unknown("'gone' version 0 is not at ready state (unloaded)"));
+  t.is(of('gone'), unknown("'gone' has no available versions"));
   t.true(table.isSettled);
 });
 

@@ -45,6 +45,8 @@ interface VersionRoute {
   /** Why the copy failed, by node id. */
   readonly failures: Map<string, string>;
   isUnloading: boolean;
+  /** Unloaded on purpose: what nodes still hold is on its way out, and gets no calls. */
+  isLeaving: boolean;
   /** What calls for this version get; made when all copies are known. */
   resolution: Resolution;
 }
@@ -198,6 +200,7 @@ function routeOf(version: number, entry: AssignmentEntry | undefined): VersionRo
     ready: [],
     failures: new Map(),
     isUnloading: false,
+    isLeaving: false,
     resolution: WAITING,
   };
 }
@@ -240,12 +243,16 @@ function addCopy(
 /** Makes the answers for calls, so that a call only looks one up. */
 function settle(model: string, route: ModelRoute): void {
   const all = [...route.versions.values()];
+  const isUnloaded = all.some(({ entry }) => entry?.reason === UNLOADED);
+  for (const one of all) {
+    one.isLeaving = isUnloaded && (one.entry === undefined || one.entry.reason === UNLOADED);
+  }
   for (const one of all) one.resolution = resolutionOf(model, route, one);
   const weighted = all.filter((one) => weightOf(one) > 0);
   route.shared = weighted.filter((one) => one.ready.length > 0);
   route.sharedWeight = route.shared.reduce((sum, one) => sum + weightOf(one), 0);
   // While no version with a weight is READY, one that is being replaced still serves where it is.
-  const replaced = all.filter((one) => one.entry === undefined);
+  const replaced = all.filter((one) => one.entry === undefined && !one.isLeaving);
   const stopgap =
     replaced.sort((a, b) => b.version - a.version)[0] ??
     weighted.find((one) => !hasFailed(one)) ??
@@ -264,7 +271,7 @@ function noneAvailable(model: string, all: readonly VersionRoute[]): StatusError
 }
 
 function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
-  if (one.ready.length === 0 || isUnloaded(one)) return unready(model, one);
+  if (one.ready.length === 0 || one.isLeaving) return unready(model, one);
   return {
     kind: 'ready',
     version: one.version,
@@ -272,11 +279,6 @@ function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Reso
     isIdempotent: route.isIdempotent,
     isOneOfSeveral: route.versions.size > 1,
   };
-}
-
-/** On purpose: what its nodes still hold is on its way out, and gets no calls. */
-function isUnloaded({ entry }: VersionRoute): boolean {
-  return entry?.reason === UNLOADED;
 }
 
 function weightOf(route: VersionRoute): number {
@@ -307,7 +309,7 @@ function reasonOf(route: VersionRoute): string {
 
 function unready(model: string, route: VersionRoute): Resolution {
   const text = `${requestForUnknownModel(model)} version ${route.version} is not at ready state`;
-  const away = route.entry?.reason ?? '';
+  const away = route.entry?.reason ?? (route.isLeaving ? UNLOADED : '');
   if (away !== '') return refused(unavailable(`${text} (${away})`));
   if (!hasFailed(route)) return WAITING;
   return refused(unavailable(`${text} (FAILED: ${reasonOf(route)})`));
@@ -315,7 +317,7 @@ function unready(model: string, route: VersionRoute): Resolution {
 
 function stateOf(route: VersionRoute): { state: IndexState; reason: string } {
   const isHeld = route.ready.length > 0;
-  if (isHeld) return { state: isUnloaded(route) ? 'UNLOADING' : 'READY', reason: '' };
+  if (isHeld) return { state: route.isLeaving ? 'UNLOADING' : 'READY', reason: '' };
   if (hasFailed(route)) return { state: 'UNAVAILABLE', reason: reasonOf(route) };
   if (route.isUnloading) return { state: 'UNLOADING', reason: '' };
   const away = route.entry?.reason ?? '';

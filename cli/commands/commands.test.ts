@@ -65,6 +65,15 @@ test('with --json wrong usage is one JSON object too', async (t) => {
   t.regex(rows.stderr, /^torus: the rows are not JSON/);
 });
 
+test('what the server would refuse after an upload is refused before it', async (t) => {
+  const add = ['dataset', 'add', 'd', '/nowhere', '--server', NOWHERE];
+  const format = await torus([...add, '--format', 'pdf']);
+  t.is(format.code, 64);
+  t.is(format.stderr, 'torus: --format "pdf" must be one of csv, json, jsonl, parquet\n');
+  const promote = await torus(['model', 'promote', 'm', 'x', '--server', NOWHERE]);
+  t.is(promote.stderr, 'torus: version "x" must be a whole number from 1\n');
+});
+
 test('a rejected row is told with its number, once', (t) => {
   const rows = [
     { rowNumber: 10n, reason: 'row 10, column "a": "x" found, expected is INT64' },

@@ -1,6 +1,6 @@
 // What every client command gets: the server's client, the output, and how jobs are waited for.
 import type { Command } from 'commander';
-import { Code, codeOf, StatusError } from '../../common/status.ts';
+import { Code, codeOf, invalidArgument, StatusError } from '../../common/status.ts';
 import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
 import { createOutput, EXIT_INTERRUPTED, JobEnded, type Output } from '../client/output.ts';
 import { startProgress } from '../client/progress.ts';
@@ -66,6 +66,12 @@ export function lastPart(name: string): string {
 
 export function segment(text: string): string {
   return encodeURIComponent(text);
+}
+
+/** '3' -> '3'. @throws INVALID_ARGUMENT for what is no version's number */
+export function versionOf(text: string): string {
+  if (/^[1-9][0-9]{0,15}$/.test(text)) return text;
+  throw invalidArgument(`version ${JSON.stringify(text)} must be a whole number from 1`);
 }
 
 const FINAL: readonly JobState[] = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED];

@@ -1,6 +1,7 @@
 // torus dataset: data sets go in from files, are looked at, and leave.
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { DATA_FORMATS } from '../../catalog/documents.ts';
 import { checkName } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import { DataSet, DataSetVersion, RejectedRow } from '../../proto/gen/torus/v1/data_set.ts';
@@ -70,6 +71,10 @@ export async function addDataset(context: CommandContext, what: AddDataset): Pro
   const { client, output } = context;
   // The server checks it too, but only after the upload.
   checkName('data set', what.name);
+  if (what.format !== undefined && !DATA_FORMATS.some((known) => known === what.format)) {
+    const given = JSON.stringify(what.format);
+    throw invalidArgument(`--format ${given} must be one of ${DATA_FORMATS.join(', ')}`);
+  }
   const ratio = what.maxBadRows === undefined ? {} : { maxBadRowRatio: ratioOf(what.maxBadRows) };
   const upload = startProgress(`upload ${what.name}`, {
     stream: process.stderr,

@@ -2,13 +2,20 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import type { Command } from 'commander';
-import { checkName, parseVersion } from '../../common/names.ts';
+import { checkName } from '../../common/names.ts';
 import { invalidArgument, notFound } from '../../common/status.ts';
 import { Job } from '../../proto/gen/torus/v1/job.ts';
 import { Model, ModelVersion } from '../../proto/gen/torus/v1/model.ts';
 import { bytesText, table } from '../client/output.ts';
 import { startProgress } from '../client/progress.ts';
-import { type CommandContext, clientCommand, followJob, lastPart, segment } from './context.ts';
+import {
+  type CommandContext,
+  clientCommand,
+  followJob,
+  lastPart,
+  segment,
+  versionOf,
+} from './context.ts';
 
 /** A folder with more files is refused: it is hardly a model version. */
 const MAX_FILES = 1_000;
@@ -174,7 +181,7 @@ function promoteCommand(model: Command): void {
     .description('make a version the serving one; it is loaded before the other one leaves')
     .addHelpText('after', PROMOTE_EXAMPLES);
   clientCommand(command, async ({ client, output }, { args: [name = '', given = ''] }) => {
-    const version = String(parseVersion(given) ?? '');
+    const version = versionOf(given);
     const path = `/api/v1/models/${segment(name)}?update_mask=serving_version`;
     const answer = await client.call('PATCH', path, { servingVersion: version });
     const promoted = Model.fromJSON(answer);
@@ -192,7 +199,7 @@ function removeCommand(model: Command): void {
     const { version } = command.opts<{ version?: string }>();
     const base = `/api/v1/models/${segment(args[0] ?? '')}`;
     const path =
-      version === undefined ? `${base}?force=true` : `${base}/versions/${segment(version)}`;
+      version === undefined ? `${base}?force=true` : `${base}/versions/${versionOf(version)}`;
     await context.client.call('DELETE', path);
     const what = version === undefined ? args[0] : `${args[0]} version ${version}`;
     context.output.result({ removed: what }, [`${what} is removed`]);

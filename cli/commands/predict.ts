@@ -4,11 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { text as textOf } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { parseVersion } from '../../common/names.ts';
 import { invalidArgument } from '../../common/status.ts';
 import { diskError } from '../../stores/disk-error.ts';
 import { table } from '../client/output.ts';
-import { type CommandContext, clientCommand, segment } from './context.ts';
+import { type CommandContext, clientCommand, segment, versionOf } from './context.ts';
 
 const EXAMPLES = `
 Examples:
@@ -71,7 +70,7 @@ export function inferBody(given: unknown, inputs: Inputs): Record<string, unknow
   if (!rows.every(isObject)) {
     throw invalidArgument('give one row as an object, or a list of objects, or a list of lists');
   }
-  return { inputs: inputs.map((input) => columnInput(rows, input)) };
+  return { inputs: inputs.map((input) => columnInput(rows, input, inputs)) };
 }
 
 function isComposed(value: unknown): boolean {
@@ -102,13 +101,16 @@ function vectorInput(rows: readonly unknown[][], inputs: Inputs): Record<string,
 function columnInput(
   rows: readonly Record<string, unknown>[],
   input: Inputs[number],
+  inputs: Inputs,
 ): Record<string, unknown> {
   const values = rows.map((row) => {
     const value = row[input.name];
     if (value === undefined) {
-      const keys = Object.keys(row).join(', ');
+      const keys = Object.keys(row).join(', ') || 'nothing';
+      const names = inputs.map(({ name }) => name).join(', ');
       throw invalidArgument(
-        `input '${input.name}' is missing: a row has ${keys} (null is allowed)`,
+        `input '${input.name}' is missing: a row needs ${names} (null where a value is missing) ` +
+          `and has ${keys}`,
       );
     }
     if (value === null) return missing(input.datatype);
@@ -177,8 +179,8 @@ export function predictCommand(parent: Command): void {
     const { file, version } = command.opts<{ file?: string; version?: string }>();
     const text = file === undefined ? args[1] : await contentOf(file);
     if (text === undefined) throw invalidArgument('no rows: give them as JSON, or with --file');
-    const number = parseVersion(version ?? '');
-    await predict(context, args[0] ?? '', String(number ?? ''), text);
+    const number = version === undefined ? '' : versionOf(version);
+    await predict(context, args[0] ?? '', number, text);
   });
 }
 

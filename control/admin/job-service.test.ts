@@ -45,7 +45,9 @@ test('a training job says all that it will do, defaults included', async (t) => 
   t.true((training.hyperparameters?.epochs ?? 0) > 0);
   t.true((training.seed ?? -1n) >= 0n);
   t.deepEqual(await jobs.getJob({ name: 'jobs/j1' }), job);
-  t.deepEqual(await train({}, 'j1'), job);
+  t.deepEqual(await train({ promote: true }, 'j1'), job);
+  const other = outcomeOf(train({ promote: true, modelId: 'other' }, 'j1'));
+  t.regex(await other, /^ALREADY_EXISTS: job 'j1' .* asked for something else/);
 });
 
 test('a job gets an id of its own when none is given', async (t) => {
