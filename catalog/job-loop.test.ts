@@ -122,6 +122,24 @@ test("a handler's error is the job's error", async (t) => {
   t.like(await world.job('j1'), { state: 'FAILED', error });
 });
 
+test('a failure by what a job was given is logged without a stack, a fault with one', async (t) => {
+  const world = new World();
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const own = createLog({ role: 'test', level: 'warn', destination });
+  const run = async (id: string, error: Error) => {
+    const job = claimJob(newJob(id, SPEC, 0), 'a', 0);
+    await world.catalog.create('job', id, job);
+    const dateMs = () => world.clock.nowMs();
+    await new JobRun({ ...world, log: own, dateMs }, job).run(() => Promise.reject(error));
+    return JSON.parse(lines.at(-1) ?? '{}');
+  };
+  const given = await run('j1', new StatusError(Code.INVALID_ARGUMENT, 'row 3 has 2 fields'));
+  t.like(given, { job: 'j1', code: 'INVALID_ARGUMENT', reason: 'row 3 has 2 fields' });
+  t.false(lines.join().includes('stack'));
+  t.regex((await run('j2', new TypeError('x is undefined'))).err.stack, /job-loop\.test\.ts/);
+});
+
 test('a job runs at one worker at a time, for as long as it takes', async (t) => {
   const world = new World();
   const work = held();

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Code, StatusError, statusOf } from '../common/status.ts';
 import { TableBuilder } from './columns/table.ts';
 import type { FromTraining, ToTraining, TrainingRequest, TrainingResult } from './messages.ts';
+import { isOutOfMemory, outOfMemory } from './out-of-memory.ts';
 import { startBackend } from './tfjs/backend.ts';
 import { trainModel } from './training.ts';
 
@@ -59,6 +60,13 @@ async function train(): Promise<TrainingResult> {
   return { inputs, outputs, task, backend, metrics, heldOutRows };
 }
 
+/** Errors of the engine that come of a lack of memory say other things. */
+function told(error: unknown): StatusError {
+  const status = statusOf(error);
+  const isEngines = !(error instanceof StatusError);
+  return isEngines && isOutOfMemory(status.message) ? outOfMemory(status.message) : status;
+}
+
 async function take(message: ToTraining): Promise<void> {
   switch (message.kind) {
     case 'start':
@@ -84,7 +92,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {});
 process.on('disconnect', () => process.exit(1));
 process.on('message', (message: ToTraining) => {
   take(message).catch(async (error: unknown) => {
-    const { code, message: text } = statusOf(error);
+    const { code, message: text } = told(error);
     await send({ kind: 'failed', code, message: text });
     process.exit(1);
   });

@@ -127,6 +127,15 @@ test.serial('a process that dies is an error that says how, and what it said', a
   t.is(error?.code, Code.INTERNAL);
 });
 
+test.serial('a process that the system killed is told as what that mostly means', async (t) => {
+  const programPath = await program("process.kill(process.pid, 'SIGKILL');");
+  const error = await t.throwsAsync(runTrainingProcess(optionsFor(digits(), {}, { programPath })), {
+    instanceOf: StatusError,
+    message: /out of memory \(it was ended by SIGKILL.*\): use fewer rows/,
+  });
+  t.is(error?.code, Code.RESOURCE_EXHAUSTED);
+});
+
 test.serial('a process that runs out of memory says so, and what to do', async (t) => {
   const error = await t.throwsAsync(
     runTrainingProcess(optionsFor(digits(), {}, { heapLimitMb: 8 })),

@@ -8,6 +8,7 @@ import type { Clock } from '../common/clock.ts';
 import { Code, codeOf, StatusError, statusOf } from '../common/status.ts';
 import type { PackedBatch } from './columns/packed.ts';
 import type { FromTraining, ToTraining, TrainingRequest, TrainingResult } from './messages.ts';
+import { isOutOfMemory, outOfMemory } from './out-of-memory.ts';
 
 /** JavaScript memory of a training process (typed arrays and wasm not counted): more ends it. */
 export const CHILD_HEAP_LIMIT_MB = 1024;
@@ -181,14 +182,13 @@ class TrainingRun {
   #onExit(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#answer !== undefined || this.#failure !== undefined) return;
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-    if (/heap out of memory|memory access out of bounds|Out of memory/i.test(this.#stderr)) {
-      this.#fail(
-        new StatusError(
-          Code.RESOURCE_EXHAUSTED,
-          `the training process ran out of memory (its heap may take ${this.#heapLimitMb} MB): ` +
-            'use fewer rows, features or hidden units, or a smaller batch size',
-        ),
-      );
+    if (isOutOfMemory(this.#stderr)) {
+      this.#fail(outOfMemory(`its heap may take ${this.#heapLimitMb} MB`));
+      return;
+    }
+    // Nobody else here sends this to one that has not been told to stop.
+    if (signal === 'SIGKILL') {
+      this.#fail(outOfMemory('it was ended by SIGKILL, as a system without memory does'));
       return;
     }
     const last = this.#stderr.trim().split('\n').slice(-5).join(' | ');

@@ -221,3 +221,20 @@ test('a repeated job neither imports again nor displaces what was promoted since
   t.is(again.name, 'models/m/versions/1');
   t.is((await catalog.require('model', 'm')).doc.servingVersion, 2);
 });
+
+test('a job cancelled at any step before its number is reserved leaves nothing', async (t) => {
+  const { options, catalog } = t.context;
+  const spec = await upload(t.context, { 'model.onnx': addModel(2) });
+  for (const step of ['recognising', 'fetching', 'verifying', 'publishing']) {
+    const { job, context } = await taken(t.context, step, spec);
+    const cancel = new AbortController();
+    const reason = new StatusError(Code.CANCELLED, `at ${step}`);
+    const progress = (_: number, now: string) => {
+      if (now === step) cancel.abort(reason);
+    };
+    const running = { ...context, progress, signal: cancel.signal };
+    await t.throwsAsync(modelImporter(options)(job, running), { message: `at ${step}` });
+    t.deepEqual(await readdir(options.tempDir), []);
+    t.is(await catalog.get('model', 'm'), undefined);
+  }
+});

@@ -58,8 +58,11 @@ export type NetworkWeights = readonly (LayerWeights | undefined)[];
 
 /** Trained in memory with its optimizer's two moments. More: INVALID_ARGUMENT. */
 export const MAX_WEIGHTS = 20_000_000;
-/** What one batch may take between the layers, patches of a convolution included. */
-export const MAX_ACTIVATION_BYTES = 512 * 1024 * 1024;
+/**
+ * What one batch may take between the layers, patches of a convolution included. With its gradients
+ * TensorFlow.js holds some ten times as much, and WebAssembly has 4 GiB. More: INVALID_ARGUMENT.
+ */
+export const MAX_ACTIVATION_BYTES = 128 * 1024 * 1024;
 
 /** Shapes of kernel and bias; undefined for a layer without weights. */
 export function weightShapes(layer: Layer): { kernel: number[]; bias: number[] } | undefined {
