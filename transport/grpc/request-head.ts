@@ -32,6 +32,8 @@ export class RequestHead {
   refusal: HttpRefusal | undefined = undefined;
   /** A gRPC call that can't be taken: to be answered with this. */
   error: StatusError | undefined = undefined;
+  /** Room for its owner: what of the fields goes on to the next hop. */
+  passedOn: readonly HeaderField[] | undefined = undefined;
   #entries: MetadataEntry[] | undefined = undefined;
   #acceptEncoding: string | undefined = undefined;
   #method = '';

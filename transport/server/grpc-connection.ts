@@ -178,7 +178,7 @@ export class GrpcConnection implements ServedHandler {
     }
     const { nowMs } = this.connection;
     const defaultMs = route.kind === 'unary' ? limits.defaultDeadlineMs : Number.POSITIVE_INFINITY;
-    const deadlineMs = nowMs + (route.head.timeoutMs ?? defaultMs);
+    const deadlineMs = nowMs + (route.timeoutMs ?? defaultMs);
     if (deadlineMs <= nowMs) {
       this.#fail(stream, new StatusError(Code.DEADLINE_EXCEEDED, 'the deadline was over already'));
       return;

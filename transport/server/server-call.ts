@@ -61,7 +61,7 @@ export abstract class ServerCall implements Due {
 
   onDue(): void {
     if (this.isAnswered) return;
-    const { timeoutMs } = this.route.head;
+    const { timeoutMs } = this.route;
     const text =
       timeoutMs === undefined
         ? `call named no deadline and took longer than ${this.served.limits.defaultDeadlineMs} ms`

@@ -112,7 +112,7 @@ function isName(name: string): boolean {
 }
 
 /** No NUL, CR or LF anywhere, no space or tab at either end: RFC 9113, 8.2.1. */
-function isValue(value: string): boolean {
+export function isValue(value: string): boolean {
   const length = value.length;
   if (length === 0) return true;
   for (let i = 0; i < length; i++) {

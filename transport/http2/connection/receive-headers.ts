@@ -18,6 +18,7 @@ import {
   checkResponse,
   checkTrailers,
   type HeaderVerdict,
+  isValue,
   statusOf,
 } from './header-rules.ts';
 import { Progress, type Stream } from './stream.ts';
@@ -184,8 +185,15 @@ function verdictOf(
   headers: HeaderList,
   check: typeof checkRequest | typeof checkResponse,
 ): HeaderVerdict {
-  headers.verdict ??= check(headers.fields);
+  headers.verdict ??= verdictByBase(headers) ?? check(headers.fields);
   return headers.verdict;
+}
+
+/** Where only values differ from those of a good list, only they are looked at. */
+function verdictByBase({ base, changed, fields }: HeaderList): HeaderVerdict | undefined {
+  if (base === undefined || typeof base.verdict !== 'number') return undefined;
+  for (const index of changed) if (!isValue(fields[index]?.value ?? '')) return undefined;
+  return base.verdict;
 }
 
 function noteOpened(state: ConnectionState, id: number): void {

@@ -10,6 +10,7 @@ export class BlockReader {
   /** Decoded bytes of the literal read last, also when it was too long to keep. */
   literalBytes = 0;
   #bytes: Uint8Array = NO_BYTES;
+  #start = 0;
   #at = 0;
   #end = 0;
   readonly #text: LiteralText;
@@ -20,6 +21,7 @@ export class BlockReader {
 
   open(bytes: Uint8Array, start: number, end: number): void {
     this.#bytes = bytes;
+    this.#start = start;
     this.#at = start;
     this.#end = end;
   }
@@ -31,6 +33,11 @@ export class BlockReader {
 
   get isAtEnd(): boolean {
     return this.#at >= this.#end;
+  }
+
+  /** Bytes read, from the block's first one. */
+  get offset(): number {
+    return this.#at - this.#start;
   }
 
   /** The next byte, which stays the next. */

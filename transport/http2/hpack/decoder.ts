@@ -2,6 +2,7 @@
 // block in order. What is wrong with a block is an HpackError, which ends the connection; what is
 // merely too much is a refusal in the list, and the connection goes on.
 import { ANY_GENERATION, BlockCache, blockHash } from './block-cache.ts';
+import { BlockPatterns, mayVary, type VaryingValue } from './block-pattern.ts';
 import { BlockReader } from './block-reader.ts';
 import { DynamicTable, INITIAL_TABLE_BYTES } from './dynamic-table.ts';
 import type { HeaderField } from './header-field.ts';
@@ -21,10 +22,14 @@ const INCREMENTAL = 0x40;
 const SIZE_UPDATE = 0x20;
 const NEVER_INDEXED = 0x10;
 
+/** Never added to. */
+const NONE_VARYING: VaryingValue[] = [];
+
 export class HpackDecoder {
   readonly #limits: HeaderLimits;
   readonly #table = new DynamicTable();
   readonly #cache = new BlockCache();
+  readonly #patterns: BlockPatterns;
   readonly #reader: BlockReader;
   #maxTableBytes = INITIAL_TABLE_BYTES;
   /** The next block begins by shrinking the table to this or less; Infinity: need not. */
@@ -35,10 +40,12 @@ export class HpackDecoder {
   #listBytes = 0;
   #refusal: HeaderRefusal | undefined;
   #namesDynamic = false;
+  #varying: VaryingValue[] = NONE_VARYING;
 
   constructor(limits: HeaderLimits = DEFAULT_HEADER_LIMITS, text: LiteralText = SHARED_TEXT) {
     this.#limits = limits;
     this.#reader = new BlockReader(text);
+    this.#patterns = new BlockPatterns(text, limits.maxStringBytes, limits.maxListBytes);
   }
 
   /** What the dynamic table holds, as RFC 7541, 4.1 counts. */
@@ -67,6 +74,8 @@ export class HpackDecoder {
     const isKnownGood = this.#requiredTableBytes === Number.POSITIVE_INFINITY;
     const latest = isKnownGood ? this.#cache.findLatest(bytes, start, end, generation) : undefined;
     if (latest !== undefined) return latest;
+    const like = isKnownGood ? this.#patterns.find(bytes, start, end, generation) : undefined;
+    if (like !== undefined) return like;
     const hash = blockHash(bytes, start, end);
     const known = isKnownGood ? this.#cache.find(hash, bytes, start, end, generation) : undefined;
     if (known !== undefined) return known;
@@ -78,8 +87,10 @@ export class HpackDecoder {
     if (generation === this.#table.generation && this.#refusal === undefined) {
       const holdsFor = this.#namesDynamic ? generation : ANY_GENERATION;
       this.#cache.offer(hash, bytes, start, end, holdsFor, list);
+      this.#patterns.offer(bytes, start, end, this.#varying, holdsFor, list);
     }
     this.#fields = [];
+    this.#varying = NONE_VARYING;
     this.#listBytes = 0;
     this.#refusal = undefined;
     this.#namesDynamic = false;
@@ -138,6 +149,7 @@ export class HpackDecoder {
       name = this.#entry(nameIndex).name;
       nameBytes = name.length;
     }
+    const start = reader.offset;
     const value = reader.literal(isSecret, maxBytes);
     if (name === undefined || value === undefined) {
       this.#count(FIELD_OVERHEAD_BYTES + nameBytes + reader.literalBytes);
@@ -146,8 +158,15 @@ export class HpackDecoder {
       return;
     }
     const field = headerField(name, value, isSecret);
+    if (!(isIndexed || isSecret) && mayVary(name)) this.#noteVarying(start);
     this.#add(field);
     if (isIndexed) this.#table.insert(field);
+  }
+
+  /** The value that was just read may be another one the next time. */
+  #noteVarying(start: number): void {
+    if (this.#varying === NONE_VARYING) this.#varying = [];
+    this.#varying.push({ start, end: this.#reader.offset, fieldIndex: this.#fields.length });
   }
 
   #add(field: HeaderField): void {

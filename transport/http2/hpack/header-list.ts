@@ -50,6 +50,8 @@ export function refusalText(refusal: HeaderRefusal): string {
   }
 }
 
+const NONE_CHANGED: readonly number[] = [];
+
 /** Blocks of equal meaning may give the same list again: it never changes, the notes excepted. */
 export class HeaderList {
   /** In the order of the wire. When refused: those before the limit was crossed. */
@@ -64,16 +66,23 @@ export class HeaderList {
   note: unknown;
   /** The same room for the connection: whether a message may start like this. */
   verdict: string | number | undefined;
+  /** A list that this one is equal to, but for the values of the fields in `changed`. */
+  readonly base: HeaderList | undefined;
+  readonly changed: readonly number[];
 
   constructor(
     fields: readonly HeaderField[],
     listBytes: number,
     refusal: HeaderRefusal | undefined,
+    base: HeaderList | undefined = undefined,
+    changed: readonly number[] = NONE_CHANGED,
   ) {
     this.fields = fields;
     this.listBytes = listBytes;
     this.refusal = refusal;
     this.note = undefined;
     this.verdict = undefined;
+    this.base = base;
+    this.changed = changed;
   }
 }
