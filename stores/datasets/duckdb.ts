@@ -1,23 +1,22 @@
 // Data sets in one DuckDB file, a table for each version with a row number of our own, so that rows
-// come back in the order they came. Names never reach SQL text: tables are rows_1, rows_2, ...,
-// columns c0, c1, ...; the schema is kept beside them.
+// come back in the order they came. Names never reach SQL text: tables are rows_1, rows_2, ...; how
+// values lie in them is duckdb-layout.ts, the schema is kept beside them.
 
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { DuckDBAppender, DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
+import { BIGINT, type DuckDBConnection, DuckDBDataChunk, type DuckDBValue } from '@duckdb/node-api';
 import type {
   Column,
   ColumnBatch,
-  ColumnType,
   DatasetStore,
   RejectedRow,
   Row,
   RowBatch,
   RowCounts,
   ScanOptions,
-  Value,
 } from './datasets.ts';
 import { type DuckdbFile, type DuckdbOptions, openDuckdbFile } from './duckdb-file.ts';
+import { type Layout, layoutNameFor, layoutOf } from './duckdb-layout.ts';
 import {
   checkBatch,
   checkListLimit,
@@ -25,7 +24,6 @@ import {
   checkVersion,
   columnsAsked,
   cutRaw,
-  int64,
   isSealed,
   noSuchVersion,
   otherSchema,
@@ -35,12 +33,8 @@ import {
 /** Values that are appended before others may use the event loop: some 10 ms. */
 const MAX_STEP_CELLS = 20_000;
 
-const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
-  FLOAT64: 'DOUBLE',
-  INT64: 'BIGINT',
-  STRING: 'VARCHAR',
-  BOOL: 'BOOLEAN',
-};
+/** Rows of a data chunk, at most (DuckDB's vector size). */
+const MAX_CHUNK_ROWS = 2_048;
 
 /** Makes folder and file when absent. @throws StatusError that names the path. */
 export async function openDuckdbDatasets(
@@ -53,6 +47,7 @@ export async function openDuckdbDatasets(
 interface Held extends RowCounts {
   readonly table: bigint;
   readonly columns: readonly Column[];
+  readonly layout: Layout;
   readonly isSealed: boolean;
 }
 
@@ -72,13 +67,15 @@ class DuckdbDatasets implements DatasetStore {
         throw otherSchema(id, version);
       }
       const [[table] = []] = await rowsOf(connection, "SELECT nextval('table_numbers')", []);
-      const types = columns.map((column, at) => `c${at} ${SQL_TYPES[column.type]}`);
-      await connection.run(`CREATE TABLE rows_${table} (row_index BIGINT, ${types.join(', ')})`);
-      await connection.run('INSERT INTO versions VALUES (?, ?, ?, ?, false, 0, 0)', [
+      const name = layoutNameFor(columns);
+      const { sql } = layoutOf(name, columns);
+      await connection.run(`CREATE TABLE rows_${table} (row_index BIGINT, ${sql})`);
+      await connection.run('INSERT INTO versions VALUES (?, ?, ?, ?, false, 0, 0, ?)', [
         id,
         BigInt(version),
         BigInt(String(table)),
         JSON.stringify(columns),
+        name,
       ]);
     });
   }
@@ -134,7 +131,8 @@ class DuckdbDatasets implements DatasetStore {
     const batchRows = scanRows(options);
     // Ranges of the row number, which DuckDB finds by its zone maps: no sort, no open cursor, and
     // only one batch in memory.
-    const sql = `SELECT ${['row_index', ...asked.map((at) => `c${at}`)].join(', ')}
+    const selection = held.layout.select(asked);
+    const sql = `SELECT ${['row_index', selection.sql].filter((part) => part !== '').join(', ')}
       FROM rows_${held.table} WHERE row_index >= ? AND row_index < ? ORDER BY row_index`;
     for (let start = 0; start < held.accepted; start += batchRows) {
       const end = Math.min(held.accepted, start + batchRows);
@@ -147,7 +145,7 @@ class DuckdbDatasets implements DatasetStore {
           return result.getColumns();
         },
       );
-      yield { rowCount: end - start, columns: columns.map((values) => values.map(fromDuckdb)) };
+      yield { rowCount: end - start, columns: selection.read(columns) };
     }
   }
 
@@ -210,15 +208,17 @@ async function find(
 ): Promise<Held | undefined> {
   const [row] = await rowsOf(
     connection,
-    `SELECT table_number, columns, is_sealed, accepted, rejected FROM versions
+    `SELECT table_number, columns, is_sealed, accepted, rejected, layout FROM versions
      WHERE id = ? AND version = ?`,
     [id, version],
   );
   if (row === undefined) return undefined;
-  const [table, columns, sealed, accepted, rejected] = row;
+  const [table, schema, sealed, accepted, rejected, layout] = row;
+  const columns = JSON.parse(String(schema)) as Column[];
   return {
     table: BigInt(String(table)),
-    columns: JSON.parse(String(columns)) as Column[],
+    columns,
+    layout: layoutOf(layout === 'lists' ? 'lists' : 'columns', columns),
     isSealed: sealed === true,
     accepted: Number(accepted),
     rejected: Number(rejected),
@@ -260,32 +260,22 @@ async function appendRows(
   rows: readonly Row[],
 ): Promise<void> {
   if (rows.length === 0) return;
+  const { layout } = held;
   const appender = await connection.createAppender(`rows_${held.table}`);
+  const fitting = Math.floor(MAX_STEP_CELLS / held.columns.length);
+  const stepRows = Math.max(1, Math.min(MAX_CHUNK_ROWS, fitting));
   try {
-    let index = BigInt(held.accepted);
-    let cells = 0;
-    for (const row of rows) {
-      appender.appendBigInt(index++);
-      held.columns.forEach((column, at) => {
-        appendValue(appender, column.type, row[at] ?? null);
-      });
-      appender.endRow();
-      cells += row.length;
-      if (cells < MAX_STEP_CELLS) continue;
-      cells = 0;
+    for (let start = 0; start < rows.length; start += stepRows) {
+      const some = rows.slice(start, start + stepRows);
+      const indexes = some.map((_, at) => BigInt(held.accepted + start + at));
+      const chunk = DuckDBDataChunk.create([BIGINT, ...layout.types], some.length);
+      chunk.setColumns([indexes, ...layout.write(some)]);
+      appender.appendDataChunk(chunk);
       await setImmediate();
     }
   } finally {
     appender.closeSync();
   }
-}
-
-function appendValue(appender: DuckDBAppender, type: ColumnType, value: Value): void {
-  if (value === null) appender.appendNull();
-  else if (type === 'FLOAT64') appender.appendDouble(Number(value));
-  else if (type === 'INT64') appender.appendBigInt(BigInt(value));
-  else if (type === 'BOOL') appender.appendBoolean(value === true);
-  else appender.appendVarchar(String(value));
 }
 
 async function appendRejected(
@@ -310,10 +300,4 @@ async function appendRejected(
 
 function countsOf({ accepted, rejected }: RowCounts): RowCounts {
   return { accepted, rejected };
-}
-
-function fromDuckdb(value: DuckDBValue): Value {
-  if (typeof value === 'bigint') return int64(value);
-  if (typeof value === 'number' || typeof value === 'string') return value;
-  return typeof value === 'boolean' ? value : null;
 }
