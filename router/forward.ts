@@ -1,13 +1,13 @@
-// Calls that name a model, on their way: read the name, find the READY copies, send the bytes on as
-// they came, and when a node is lost on the way, send them again where that is safe, or wait for a
-// copy.
+// Calls that name a model, on their way: find the READY copies, pick one, and when its node is lost
+// on the way or says no, go to another where that is safe, or wait for a copy. How a call is sent
+// and answered is its own matter: whole messages (unary-forward.ts) or bytes as they come
+// (passed-forward.ts).
 import type { Clock } from '../common/clock.ts';
-import { parseVersion } from '../common/names.ts';
-import { Code, type StatusError, statusOf } from '../common/status.ts';
-import { scanModelCall } from '../proto/oip/scan.ts';
-import { ConnectionLost, type Metadata, type UnaryCall } from '../transport/backend.ts';
+import { Code, type StatusError } from '../common/status.ts';
+import { ConnectionLost } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { RouterMetrics } from './metrics.ts';
+import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
 import { suspect, type Upstream, type Upstreams } from './upstreams.ts';
 import { type Waiter, type WaitingRoom, waitedInVain } from './waiting.ts';
@@ -30,111 +30,54 @@ export interface ForwarderOptions {
   readonly metrics: RouterMetrics;
 }
 
-type Ready = Extract<Resolution, { kind: 'ready' }>;
+export type Ready = Extract<Resolution, { kind: 'ready' }>;
 
 /** One call from its coming to its answer. */
-export class Forward implements Waiter {
-  readonly call: UnaryCall;
-  readonly model: string;
-  readonly version: number | undefined;
+export abstract class Forward implements Waiter {
+  model = '';
+  version: number | undefined = undefined;
   /** '' for a call of no sequence. */
-  readonly sequenceId: string;
-  readonly sizeBytes: number;
-  readonly deadlineMs: number;
+  sequenceId = '';
   resends = 0;
-  /** Nodes that said that they don't have the model, and what the last of them said. */
-  readonly strangers = new Set<string>();
-  refusal: StatusError | undefined;
-  attempt: Attempt | undefined;
+  /** Nodes that said that they don't have the model, or take no more. */
+  strangers: ReadonlySet<string> = NOBODY;
+  /** What the last of them said. */
+  refusal: StatusError | undefined = undefined;
+  /** Where it is now; undefined: nowhere. */
+  upstream: Upstream | undefined = undefined;
+  sentMs = 0;
+  isRetry = false;
+  isIdempotent = true;
 
-  constructor(call: UnaryCall, model: string, version: number | undefined, sequenceId: string) {
-    this.call = call;
-    this.model = model;
-    this.version = version;
-    this.sequenceId = sequenceId;
-    this.sizeBytes = call.request.byteLength;
-    this.deadlineMs = call.deadlineMs;
+  abstract readonly path: string;
+  abstract readonly deadlineMs: number;
+  abstract readonly sizeBytes: number;
+  /** Its caller has gone. */
+  abstract readonly isGone: boolean;
+  /** It can be sent once more, whole. */
+  abstract readonly isKept: boolean;
+
+  /** Sends it to where Forward.upstream says. */
+  abstract send(route: Ready): void;
+  /** Answers it; nothing of an answer has left yet. */
+  abstract refuse(error: StatusError): void;
+
+  /** Running it twice does no harm. */
+  get isRepeatable(): boolean {
+    return this.path !== MODEL_INFER || (this.isIdempotent && this.sequenceId === '');
+  }
+
+  /** Which version the node must be told; undefined: the call says it, or there is just one. */
+  versionToTell(route: Ready): number | undefined {
+    return this.version === undefined && route.isOneOfSeveral ? route.version : undefined;
   }
 }
 
-/** One sending of a call to one node. */
-class Attempt implements UnaryCall {
-  readonly path: string;
-  readonly metadata: Metadata;
-  readonly deadlineMs: number;
-  readonly peer: string;
-  readonly request: Uint8Array;
-  readonly upstream: Upstream;
-  readonly sentMs: number;
-  readonly isRepeatable: boolean;
-  isCancelled = false;
-  onCancel: (() => void) | undefined;
-  readonly #forward: Forward;
-  readonly #owner: Forwarder;
-  #isDone = false;
-
-  constructor(
-    forward: Forward,
-    upstream: Upstream,
-    route: Ready,
-    sentMs: number,
-    owner: Forwarder,
-  ) {
-    const { call } = forward;
-    this.path = call.path;
-    this.metadata = call.metadata;
-    this.deadlineMs = call.deadlineMs;
-    this.peer = call.peer;
-    const needsVersion = forward.version === undefined && route.isOneOfSeveral;
-    this.request = needsVersion ? withVersion(call.request, route.version) : call.request;
-    const isStateful = forward.sequenceId !== '' || !route.isIdempotent;
-    this.isRepeatable = call.path !== MODEL_INFER || !isStateful;
-    this.upstream = upstream;
-    this.sentMs = sentMs;
-    this.#forward = forward;
-    this.#owner = owner;
-    upstream.outstanding++;
-  }
-
-  succeed(response: Uint8Array, trailers?: Metadata): void {
-    if (!this.#finish()) return;
-    this.#owner.succeeded(this.#forward, this, response, trailers);
-  }
-
-  fail(error: StatusError, trailers?: Metadata): void {
-    if (!this.#finish()) return;
-    this.#owner.failed(this.#forward, this, error, trailers);
-  }
-
-  cancel(): void {
-    if (!this.#finish()) return;
-    this.isCancelled = true;
-    this.onCancel?.();
-  }
-
-  #finish(): boolean {
-    if (this.#isDone) return false;
-    this.#isDone = true;
-    this.upstream.outstanding--;
-    return true;
-  }
-}
-
-/** Field 2, model_version, once more at the end: of a scalar that comes twice the last counts. */
-function withVersion(request: Uint8Array, version: number): Uint8Array {
-  const digits = String(version);
-  const result = new Uint8Array(request.byteLength + 2 + digits.length);
-  result.set(request);
-  result[request.byteLength] = (2 << 3) | 2;
-  result[request.byteLength + 1] = digits.length;
-  for (let at = 0; at < digits.length; at++) {
-    result[request.byteLength + 2 + at] = digits.charCodeAt(at);
-  }
-  return result;
-}
+const NOBODY: ReadonlySet<string> = new Set();
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
+  readonly #budget = new RetryBudget();
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #stopTimer = (): void => {};
 
@@ -142,67 +85,55 @@ export class Forwarder {
     this.#options = options;
   }
 
-  unary(call: UnaryCall): void {
-    let forward: Forward;
-    try {
-      const named = scanModelCall(call.path, call.request);
-      const version = parseVersion(named?.version ?? '');
-      forward = new Forward(call, named?.model ?? '', version, named?.sequence?.id ?? '');
-    } catch (thrown) {
-      const error = statusOf(thrown);
-      this.#options.metrics.answered('', false, error.code);
-      call.fail(error);
-      return;
-    }
-    call.onCancel = () => this.#cancel(forward);
-    this.#route(forward);
-  }
-
   /** The table or the nodes changed: calls that wait may go on. */
   changed(): void {
     const { room } = this.#options;
     if (room.calls === 0) return;
-    for (const forward of room.release((one) => !this.#mustWait(one))) this.#route(forward);
+    for (const forward of room.release((one) => !this.#mustWait(one))) this.route(forward);
     this.#rearm();
   }
 
   /** Everything that waits is told that the router goes. */
   stop(error: StatusError): void {
     this.#stopTimer();
-    for (const forward of this.#options.room.release(() => true)) this.#refuse(forward, error);
+    for (const forward of this.#options.room.release(() => true)) this.refuse(forward, error);
   }
 
-  succeeded(forward: Forward, attempt: Attempt, response: Uint8Array, trailers?: Metadata): void {
-    this.#ended(forward, attempt, Code.OK);
-    forward.call.succeed(response, trailers);
-  }
-
-  failed(forward: Forward, attempt: Attempt, error: StatusError, trailers?: Metadata): void {
-    const { clock, metrics } = this.#options;
-    suspect(attempt.upstream, error, clock.nowMs());
-    if (maySendAgain(forward, attempt, error)) {
-      metrics.upstream(clock.nowMs() - attempt.sentMs);
-      metrics.resent();
-      this.#route(forward);
-      return;
-    }
-    if (error.code === Code.NOT_FOUND && forward.strangers.size === 0) {
-      forward.strangers.add(attempt.upstream.id);
-      forward.refusal = error;
-      metrics.upstream(clock.nowMs() - attempt.sentMs);
-      this.#route(forward);
-      return;
-    }
-    this.#ended(forward, attempt, error.code);
-    forward.call.fail(error, trailers);
-  }
-
-  #route(forward: Forward): void {
+  /** Sends it on, or lets it wait, or refuses it. Its model is known by now. */
+  route(forward: Forward): void {
     const { table, clock, random } = this.#options;
     const route = table.resolve(forward.model, forward.version, random);
-    if (route.kind === 'refused') this.#refuse(forward, route.error);
+    if (route.kind === 'refused') this.refuse(forward, route.error);
     else if (route.kind === 'waiting') this.#wait(forward);
     else this.#send(forward, route, clock.nowMs());
+  }
+
+  /** Counts it, and answers it. */
+  refuse(forward: Forward, error: StatusError): void {
+    this.#count(forward, error.code);
+    forward.refuse(error);
+  }
+
+  /** It is over: its caller has an answer, or has gone (CANCELLED). */
+  answered(forward: Forward, code: Code): void {
+    if (forward.upstream !== undefined) this.#left(forward);
+    else if (this.#options.room.leave(forward)) this.#rearm();
+    this.#count(forward, code);
+  }
+
+  /**
+   * No answer comes of where it was sent, or one that says no. True: it is on its way again; false:
+   * the caller gets that answer.
+   */
+  goesElsewhere(forward: Forward, error: StatusError): boolean {
+    const { upstream } = forward;
+    if (upstream === undefined) return false;
+    suspect(upstream, error, this.#options.clock.nowMs());
+    this.#left(forward);
+    if (maySendAgain(forward, error)) this.#options.metrics.resent();
+    else if (!this.#mayAskAnother(forward, upstream, error)) return false;
+    this.route(forward);
+    return true;
   }
 
   #send(forward: Forward, route: Ready, nowMs: number): void {
@@ -217,8 +148,35 @@ export class Forwarder {
       this.#wait(forward);
       return;
     }
-    forward.attempt = new Attempt(forward, upstream, route, nowMs, this);
-    upstream.backend.unary(forward.attempt);
+    upstream.outstanding += 1;
+    this.#budget.began();
+    forward.upstream = upstream;
+    forward.sentMs = nowMs;
+    forward.isIdempotent = route.isIdempotent;
+    forward.send(route);
+  }
+
+  /** A node has said no: another one may know better, once. */
+  #mayAskAnother(forward: Forward, asked: Upstream, error: StatusError): boolean {
+    if (forward.isGone || forward.strangers.size > 0 || !forward.isKept) return false;
+    const isSafe = error.code === Code.UNAVAILABLE && forward.isRepeatable;
+    if (error.code !== Code.NOT_FOUND && !isSafe) return false;
+    if (error instanceof ConnectionLost || !this.#budget.tryRetry()) return false;
+    forward.isRetry = true;
+    forward.strangers = new Set([asked.id]);
+    forward.refusal = error;
+    return true;
+  }
+
+  #left(forward: Forward): void {
+    const { upstream } = forward;
+    if (upstream === undefined) return;
+    const { metrics, clock } = this.#options;
+    metrics.upstream(clock.nowMs() - forward.sentMs);
+    upstream.outstanding -= 1;
+    forward.upstream = undefined;
+    this.#budget.ended(forward.isRetry);
+    forward.isRetry = false;
   }
 
   #mustWait(forward: Forward): boolean {
@@ -232,7 +190,7 @@ export class Forwarder {
     // A node that was asked has said no, and no other is there: that is the answer.
     const refusal = forward.refusal ?? this.#options.room.enter(forward);
     if (refusal === undefined) this.#rearm();
-    else this.#refuse(forward, refusal);
+    else this.refuse(forward, refusal);
   }
 
   /** One timer, for whoever's time is up next, or the end of the next suspicion. */
@@ -254,27 +212,10 @@ export class Forwarder {
     const { room, clock } = this.#options;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
     for (const forward of room.expired(clock.nowMs())) {
-      this.#refuse(forward, waitedInVain(forward.model));
+      this.refuse(forward, waitedInVain(forward.model));
     }
     this.changed();
     this.#rearm();
-  }
-
-  #cancel(forward: Forward): void {
-    if (this.#options.room.leave(forward)) this.#rearm();
-    forward.attempt?.cancel();
-    this.#count(forward, Code.CANCELLED);
-  }
-
-  #refuse(forward: Forward, error: StatusError): void {
-    this.#count(forward, error.code);
-    forward.call.fail(error);
-  }
-
-  #ended(forward: Forward, attempt: Attempt, code: Code): void {
-    const { metrics, clock } = this.#options;
-    metrics.upstream(clock.nowMs() - attempt.sentMs);
-    this.#count(forward, code);
   }
 
   #count(forward: Forward, code: Code): void {
@@ -284,10 +225,10 @@ export class Forwarder {
 }
 
 /** Counts the resend that it allows. */
-function maySendAgain(forward: Forward, attempt: Attempt, error: StatusError): boolean {
-  if (!(error instanceof ConnectionLost) || forward.call.isCancelled) return false;
+function maySendAgain(forward: Forward, error: StatusError): boolean {
+  if (!(error instanceof ConnectionLost) || forward.isGone || !forward.isKept) return false;
   if (!error.mayHaveRun) return true;
-  if (!attempt.isRepeatable || forward.resends >= MAX_RESENDS) return false;
-  forward.resends++;
+  if (!forward.isRepeatable || forward.resends >= MAX_RESENDS) return false;
+  forward.resends += 1;
   return true;
 }

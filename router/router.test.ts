@@ -290,15 +290,30 @@ test('when the only node is lost the call waits for its return', async (t) => {
   s.router.stop();
 });
 
-test("a handler's own UNAVAILABLE is the answer, not a lost node", async (t) => {
+test("a handler's own UNAVAILABLE: another copy is asked, nobody is suspected", async (t) => {
   const s = scene(['a', 'b']);
   await place(s, ['a', 'b']);
   const full = new StatusError(Code.UNAVAILABLE, 'Exceeds maximum queue size');
   s.smallNode('a').fails = (call) => call.fail(full);
-  const sent = infer(s, 'm');
-  t.is(await sent.message, 'Exceeds maximum queue size');
-  t.is(s.smallNode('b').calls.length, 0);
-  t.is(await infer(s, 'm').code, 'UNAVAILABLE', 'and it is not suspected');
+  t.is((await infer(s, 'm').answer).node, 'b');
+  s.smallNode('b').fails = (call) => call.fail(full);
+  t.is(await infer(s, 'm').message, 'Exceeds maximum queue size');
+  s.smallNode('a').fails = undefined;
+  t.is((await infer(s, 'm').answer).node, 'a', 'it is not suspected');
+  s.router.stop();
+});
+
+test('second tries are few: who is full is not asked twice for every call', async (t) => {
+  const s = scene(['a', 'b']);
+  await place(s, ['a', 'b']);
+  const held: UnaryCall[] = [];
+  for (const id of ['a', 'b']) s.smallNode(id).fails = (call) => held.push(call);
+  const sent = Array.from({ length: 10 }, () => infer(s, 'm'));
+  const full = new StatusError(Code.UNAVAILABLE, 'Exceeds maximum queue size');
+  for (const call of held.splice(0)) call.fail(full);
+  t.is(held.length, 3, 'of ten calls three are sent on');
+  for (const call of held.splice(0)) call.fail(full);
+  for (const one of sent) t.is(await one.code, 'UNAVAILABLE');
   s.router.stop();
 });
 

@@ -13,10 +13,12 @@ import { Health, healthService } from '../transport/services/health.ts';
 import { withReflection } from '../transport/services/reflection.ts';
 import { type ControlHooks, clusterService } from './cluster-service.ts';
 import { type Forward, Forwarder, MODEL_INFER } from './forward.ts';
-import { routerMetrics } from './metrics.ts';
+import { type RouterMetrics, routerMetrics } from './metrics.ts';
+import { PassOn } from './pass-on.ts';
 import { Readiness } from './readiness.ts';
 import { RouteTable } from './route-table.ts';
 import { startTableSync } from './table-sync.ts';
+import { forwardUnary } from './unary-forward.ts';
 import { type NodeConnection, Upstreams } from './upstreams.ts';
 import { WAITING_LIMITS, type WaitingLimits, WaitingRoom } from './waiting.ts';
 
@@ -59,6 +61,11 @@ export interface RouterOptions {
 
 export interface Router {
   readonly backend: Backend;
+  /**
+   * For the listener, beside the backend: passes calls on unread. Undefined where there are nodes
+   * of this process: theirs are called with the message itself, without a connection between.
+   */
+  readonly raw: PassOn | undefined;
   /** What it is not ready for yet; empty: ready. */
   waitingFor(): readonly string[];
   /** No more ready (health says so); calls go on. The first step of a drain. */
@@ -113,9 +120,11 @@ export function startRouter(options: RouterOptions): Router {
     clock,
     nextChange: (signal) => changes.next(signal),
   });
-  const merged = mergeBackends([forwarding(forwarder), own, healthService(health, log)]);
+  const merged = mergeBackends([forwarding(forwarder, metrics), own, healthService(health, log)]);
+  const hasLocal = (options.localBackends?.size ?? 0) > 0;
   return {
     backend: withReflection(merged, readDescriptors(), log),
+    raw: hasLocal ? undefined : new PassOn({ methods: FORWARDED, forwarder }),
     waitingFor,
     retire() {
       isRetired = true;
@@ -131,10 +140,10 @@ export function startRouter(options: RouterOptions): Router {
   };
 }
 
-function forwarding(forwarder: Forwarder): Backend {
+function forwarding(forwarder: Forwarder, metrics: RouterMetrics): Backend {
   return {
     methods: FORWARDED,
-    unary: (call) => forwarder.unary(call),
+    unary: (call) => forwardUnary(call, forwarder, metrics),
     stream: (call) => call.fail(unknownMethod(call.path)),
   };
 }

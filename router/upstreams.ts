@@ -3,6 +3,7 @@
 
 import type { NodeRecord } from '../registry/registry.ts';
 import { type Backend, ConnectionLost } from '../transport/backend.ts';
+import type { RawOpener } from '../transport/raw-call.ts';
 
 /** A node whose connection was lost gets no calls for so long; the registry's word comes later. */
 export const SUSPECT_MS = 1_000;
@@ -13,7 +14,8 @@ export const SUSPECT_MS = 1_000;
  */
 export const NODE_KEEPALIVE = { timeMs: 500, timeoutMs: 2_000 } as const;
 
-export interface NodeConnection extends Backend {
+/** One that can't open raw calls serves a router whose `raw` is not used. */
+export interface NodeConnection extends Backend, Partial<RawOpener> {
   close(): void;
 }
 
@@ -28,6 +30,8 @@ export class Upstream {
   readonly incarnation: string;
   readonly address: string;
   readonly backend: Backend;
+  /** For calls that are passed on; undefined: the node is in this process. */
+  readonly opener: RawOpener | undefined;
   outstanding = 0;
   suspectUntilMs = Number.NEGATIVE_INFINITY;
   readonly #connection: NodeConnection | undefined;
@@ -37,6 +41,7 @@ export class Upstream {
     this.incarnation = node.incarnation;
     this.address = node.address;
     this.backend = backend;
+    this.opener = connection !== undefined && opensRaw(connection) ? connection : undefined;
     this.#connection = connection;
   }
 
@@ -104,6 +109,10 @@ export class Upstreams {
     const connection = this.#options.connect(node.address);
     return new Upstream(node, connection, connection);
   }
+}
+
+function opensRaw(connection: NodeConnection): connection is NodeConnection & RawOpener {
+  return connection.open !== undefined;
 }
 
 /** Marks the node when the error says that it was lost. */

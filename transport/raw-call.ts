@@ -122,8 +122,9 @@ export interface RawCaller {
    * Comes once at most, and never behind the answer's end.
    * @param code of RFC 9113, 7
    * @param isUnprocessed no handler has surely seen the call: it may be sent again elsewhere.
+   * @param isConnection the connection was lost, not this call alone.
    */
-  onAnswerLost(code: number, isUnprocessed: boolean, why: string): void;
+  onAnswerLost(code: number, isUnprocessed: boolean, why: string, isConnection: boolean): void;
   /** There is room again after a sendData() that gave false. */
   onRequestWritable(): void;
 }

@@ -7,6 +7,7 @@ import type { Backend, MethodKind } from '../../transport/backend.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
 import { connect } from '../../transport/grpcjs/client.ts';
 import { type GrpcListener, serveGrpc as serveGrpcJs } from '../../transport/grpcjs/server.ts';
+import type { RawBackend } from '../../transport/raw-call.ts';
 import { serveGrpc } from '../../transport/server/serve-grpc.ts';
 import type { ServerFlags } from './flags.ts';
 
@@ -16,13 +17,18 @@ export type TransportName = 'torus' | 'grpcjs';
 export const DEFAULT_TRANSPORT: TransportName = 'torus';
 
 /** Listens on a free port of loopback, and says on which transport. */
-export async function serveBackend(backend: Backend, flags: ServerFlags): Promise<GrpcListener> {
+export async function serveBackend(
+  backend: Backend,
+  flags: ServerFlags,
+  raw?: RawBackend,
+): Promise<GrpcListener> {
   const log = createLog({ role: 'node', level: 'warn' });
   const { tlsFiles, transport = DEFAULT_TRANSPORT } = flags;
   const tls = tlsFiles && { tls: tlsFiles };
   const options = { backend, host: '127.0.0.1', port: 0, log, ...tls };
   console.log(`transport ${transport}`);
-  return transport === 'torus' ? serveGrpc(options) : serveGrpcJs(options);
+  if (transport !== 'torus') return serveGrpcJs(options);
+  return serveGrpc(raw === undefined ? options : { ...options, raw });
 }
 
 /** To a node, as the router reaches it. */

@@ -51,7 +51,7 @@ const router = startRouter({
   connect: (address) => connectNode(address, NODE_METHODS, flags),
 });
 while (router.waitingFor().length > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-const listener = await serveBackend(router.backend, flags);
+const listener = await serveBackend(router.backend, flags, router.raw);
 console.log(`listening ${listener.port}`);
 answerControlLines({
   // The nodes count.

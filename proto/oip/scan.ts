@@ -52,15 +52,51 @@ export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | unde
   return fields === undefined ? undefined : scan(fields, bytes);
 }
 
-function scan(fields: Fields, message: Uint8Array): ModelCall {
+/** What the first bytes of a message say, when nothing behind them can change it. */
+export interface ModelHead extends ModelCall {
+  /** Offset of the first field behind those that were looked for. */
+  readonly settledAt: number;
+}
+
+/**
+ * As scanModelCall, of the first bytes of a message whose fields come in the order of their
+ * numbers, as every encoder of protobuf writes them.
+ * @returns undefined when these bytes don't tell: more are needed, or they are malformed
+ */
+export function scanModelHead(path: string, bytes: Uint8Array): ModelHead | undefined {
+  const fields = FIELDS.get(path);
+  if (fields === undefined) return undefined;
+  try {
+    const found = scan(fields, bytes, lastOf(fields));
+    return found.settledAt < bytes.length ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True for a field that says which model, version or sequence a request of that method is for. */
+export function isNamingField(path: string, number: number): boolean {
+  const fields = FIELDS.get(path);
+  return fields !== undefined && number <= lastOf(fields) && isOneOf(fields, number);
+}
+
+const lastOf = ({ model, version, parameters }: Fields): number =>
+  Math.max(model, version, parameters);
+const isOneOf = ({ model, version, parameters }: Fields, number: number): boolean =>
+  number === model || number === version || number === parameters;
+
+/** @param last stops at the first field above that number. */
+function scan(fields: Fields, message: Uint8Array, last = Number.POSITIVE_INFINITY): ModelHead {
   const reader = new WireReader(toBuffer(message));
+  let settledAt = 0;
   let model = '';
   let version = '';
   let sequence: Sequence | undefined;
   const { bytes } = reader;
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+  for (let tag = reader.tag(); tag !== 0 && tag >>> 3 <= last; tag = reader.tag()) {
     if ((tag & 7) !== WireType.BYTES) {
       reader.skip(tag);
+      settledAt = reader.position;
       continue;
     }
     const length = reader.length();
@@ -73,8 +109,9 @@ function scan(fields: Fields, message: Uint8Array): ModelCall {
       sequence = readSequenceParameter(sequence, bytes, start, end);
     }
     reader.position = end;
+    settledAt = end;
   }
-  return { model, version, sequence };
+  return { model, version, sequence, settledAt };
 }
 
 function name(bytes: Buffer, start: number, end: number): string {

@@ -99,10 +99,10 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
     if (!this.#isDone) this.#caller.onRequestWritable();
   }
 
-  onLost(code: number, isUnprocessed: boolean, why: string): void {
+  onLost(code: number, isUnprocessed: boolean, why: string, isConnection: boolean): void {
     if (this.#isDone) return;
     this.#isDone = true;
-    this.#caller.onAnswerLost(code, isUnprocessed, `${this.address}: ${why}`);
+    this.#caller.onAnswerLost(code, isUnprocessed, why, isConnection);
   }
 
   refuse(error: StatusError): void {
@@ -111,8 +111,8 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
     this.#early = undefined;
     // Fields that can't be sent here can't be sent elsewhere either.
     if (error.code === Code.INVALID_ARGUMENT) {
-      this.#caller.onAnswerLost(ErrorCode.PROTOCOL_ERROR, false, error.message);
-    } else this.#caller.onAnswerLost(ErrorCode.REFUSED_STREAM, true, error.message);
+      this.#caller.onAnswerLost(ErrorCode.PROTOCOL_ERROR, false, error.message, false);
+    } else this.#caller.onAnswerLost(ErrorCode.REFUSED_STREAM, true, error.message, true);
   }
 
   /** Who took the call keeps its deadline. */

@@ -54,6 +54,14 @@ export function readOutcome(fields: readonly HeaderField[], httpStatus: number):
   }
 }
 
+/** The code alone, of headers or trailers that end a call; undefined: they have no grpc-status. */
+export function readCode(fields: readonly HeaderField[]): Code | undefined {
+  for (const { name, value } of fields) {
+    if (name === 'grpc-status') return value === '0' ? Code.OK : codeOfText(value);
+  }
+  return undefined;
+}
+
 /** What is no number from 1, or one that gRPC does not define, is UNKNOWN. */
 function codeOfText(text: string): Code {
   return /^[1-9]\d?$/.test(text) ? codeOf(Number(text)) : Code.UNKNOWN;

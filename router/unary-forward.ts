@@ -1,0 +1,129 @@
+// A call for a model that comes as a whole message, as from another part of this process, or over a
+// listener in front of nodes of this process: no bytes are moved between router and node.
+import { parseVersion } from '../common/names.ts';
+import { Code, type StatusError, statusOf } from '../common/status.ts';
+import { scanModelCall } from '../proto/oip/scan.ts';
+import type { Metadata, UnaryCall } from '../transport/backend.ts';
+import { Forward, type Forwarder, type Ready } from './forward.ts';
+import type { RouterMetrics } from './metrics.ts';
+import { versionField } from './version-field.ts';
+
+/** Reads which model the call is for, and sends it on. */
+export function forwardUnary(call: UnaryCall, forwarder: Forwarder, metrics: RouterMetrics): void {
+  const forward = new UnaryForward(call, forwarder);
+  try {
+    const named = scanModelCall(call.path, call.request);
+    forward.version = parseVersion(named?.version ?? '');
+    forward.model = named?.model ?? '';
+    forward.sequenceId = named?.sequence?.id ?? '';
+  } catch (thrown) {
+    const error = statusOf(thrown);
+    metrics.answered('', false, error.code);
+    call.fail(error);
+    return;
+  }
+  call.onCancel = () => forward.cancel();
+  forwarder.route(forward);
+}
+
+class UnaryForward extends Forward {
+  readonly call: UnaryCall;
+  readonly forwarder: Forwarder;
+  #attempt: Attempt | undefined = undefined;
+
+  constructor(call: UnaryCall, forwarder: Forwarder) {
+    super();
+    this.call = call;
+    this.forwarder = forwarder;
+  }
+
+  get path(): string {
+    return this.call.path;
+  }
+  get deadlineMs(): number {
+    return this.call.deadlineMs;
+  }
+  get sizeBytes(): number {
+    return this.call.request.byteLength;
+  }
+  get isGone(): boolean {
+    return this.call.isCancelled;
+  }
+  get isKept(): boolean {
+    return true;
+  }
+
+  send(route: Ready): void {
+    const { upstream, call } = this;
+    const version = this.versionToTell(route);
+    const request = version === undefined ? call.request : withVersion(call.request, version);
+    this.#attempt = new Attempt(this, request);
+    upstream?.backend.unary(this.#attempt);
+  }
+
+  refuse(error: StatusError): void {
+    this.call.fail(error);
+  }
+
+  cancel(): void {
+    this.#attempt?.cancel();
+    this.forwarder.answered(this, Code.CANCELLED);
+  }
+
+  succeeded(response: Uint8Array, trailers?: Metadata): void {
+    this.forwarder.answered(this, Code.OK);
+    this.call.succeed(response, trailers);
+  }
+
+  failed(error: StatusError, trailers?: Metadata): void {
+    if (this.forwarder.goesElsewhere(this, error)) return;
+    this.forwarder.answered(this, error.code);
+    this.call.fail(error, trailers);
+  }
+}
+
+/** One sending of a call to one node. */
+class Attempt implements UnaryCall {
+  readonly path: string;
+  readonly metadata: Metadata;
+  readonly deadlineMs: number;
+  readonly peer: string;
+  readonly request: Uint8Array;
+  isCancelled = false;
+  onCancel: (() => void) | undefined = undefined;
+  readonly #forward: UnaryForward;
+  #isDone = false;
+
+  constructor(forward: UnaryForward, request: Uint8Array) {
+    const { call } = forward;
+    this.path = call.path;
+    this.metadata = call.metadata;
+    this.deadlineMs = call.deadlineMs;
+    this.peer = call.peer;
+    this.request = request;
+    this.#forward = forward;
+  }
+
+  succeed(response: Uint8Array, trailers?: Metadata): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#forward.succeeded(response, trailers);
+  }
+
+  fail(error: StatusError, trailers?: Metadata): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#forward.failed(error, trailers);
+  }
+
+  cancel(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.isCancelled = true;
+    this.onCancel?.();
+  }
+}
+
+function withVersion(request: Uint8Array, version: number): Uint8Array {
+  return Buffer.concat([request, versionField(version)]);
+}
