@@ -1,5 +1,6 @@
 import test from 'ava';
 import { openDatasetVersion, recordCounts } from '../../catalog/datasets.ts';
+import { Code } from '../../common/status.ts';
 import { ColumnType, type DataSet } from '../../proto/gen/torus/v1/data_set.ts';
 import { DataSetFormat } from '../../proto/gen/torus/v1/job.ts';
 import { adminWorld, outcomeOf } from '../../test/support/admin-world.ts';
@@ -185,4 +186,21 @@ test('of many that create or delete the same at once one does, the others are to
   const away = { name: 'models/m', etag: '', force: true };
   t.deepEqual(await fifty(() => models.deleteModel(away)), gone);
   t.is(await outcomeOf(api.createDataSet({ dataSetId: 'd', dataSet: dataSet({}) })), 'OK');
+});
+
+test('what an import opens while its data set is deleted goes too', async (t) => {
+  const { datasetsApi: api, datasets, catalog, fill } = await worldOf(t);
+  await api.createDataSet({ dataSetId: 'd', dataSet: dataSet({}) });
+  await fill('d', 3, 0);
+  await api.sealDataSet({ name: 'datasets/d' });
+  const remove = datasets.remove.bind(datasets);
+  let opens = 1;
+  datasets.remove = async (name, version) => {
+    await remove(name, version);
+    if (opens-- > 0) await fill('d', 2, 0);
+  };
+  await api.deleteDataSet({ name: 'datasets/d', etag: '' });
+  t.is(await catalog.get('dataset', 'd'), undefined);
+  t.deepEqual(await catalog.all('dataset_version'), []);
+  await t.throwsAsync(datasets.counts('d', 2), { code: Code.NOT_FOUND } as never);
 });
