@@ -1,8 +1,12 @@
 // JSON (an array of objects) and JSONL (an object on each line): the same records, cut differently.
 import { statusOf } from '../../common/status.ts';
 import { JsonArrayFramer } from './json-frames.ts';
+import { repeatedKey } from './json-keys.ts';
 import { LineFramer } from './line-frames.ts';
 import { type Framer, recordOf, type SourceObject, type SourceRecord } from './record.ts';
+
+/** Of a key in a reason. */
+const MAX_SHOWN_CHARACTERS = 64;
 
 export class JsonReader {
   readonly #framer: Framer;
@@ -36,7 +40,12 @@ function objectRecord(text: string): SourceRecord {
   } catch (thrown) {
     return { kind: 'bad', raw, reason: `the record is no JSON: ${statusOf(thrown).message}` };
   }
-  if (isObject(value)) return { kind: 'object', raw, object: value };
+  if (isObject(value)) {
+    const twice = repeatedKey(raw, Object.keys(value).length);
+    if (twice === undefined) return { kind: 'object', raw, object: value };
+    const shown = JSON.stringify(twice.slice(0, MAX_SHOWN_CHARACTERS));
+    return { kind: 'bad', raw, reason: `the record has key ${shown} twice: rename or drop one` };
+  }
   const found = Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`;
   return { kind: 'bad', raw, reason: `the record is ${found}, expected is an object` };
 }

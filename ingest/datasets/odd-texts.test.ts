@@ -52,6 +52,7 @@ test('odd texts: each is read or refused with a reason that says what it is', as
   const odd: readonly (readonly [name: string, content: string, reason: RegExp])[] = [
     ['x.csv', `a,b\n1,${'x'.repeat(3_000_000)}\n3,4\n`, /row 1: the record is longer than/],
     ['x.jsonl', `{"a":${nested}}\n{"a":1}\n`, /column "a": an array found, expected is INT64/],
+    ['x.jsonl', '{"a":1,"b":":","a":2}\n{"a":1,"b":":"}\n', /the record has key "a" twice/],
     ['x.json', `[${nested},{"a":1}]`, /the record is an array, expected is an object/],
   ];
   for (const [name, content, reason] of odd) {
