@@ -7,9 +7,17 @@
 const MMAP_THRESHOLD_BYTES = 2 * 1024 * 1024;
 /** Free memory at the end of a heap that is kept for the next allocation. */
 const TRIM_THRESHOLD_BYTES = 8 * 1024 * 1024;
-/** Of each thread; there are two. Larger ones are filled with garbage before they are cleaned. */
-const SEMI_SPACE_MIB = 8;
-const SEMI_SPACE_FLAG = '--max-semi-space-size';
+/**
+ * V8's, for each thread. MiB of each of the two young halves: larger ones are filled with garbage
+ * before they are cleaned. Percent by which the old generation may outgrow what was alive in it:
+ * without it garbage of a quiet thread is kept to several times that.
+ */
+const HEAP_FLAGS: Readonly<Record<string, string>> = {
+  '--max-semi-space-size': '--max-semi-space-size=8',
+  '--heap-growing-percent': '--heap-growing-percent=30',
+  // For engines' threads: they collect what is left of a model when it is unloaded.
+  '--expose-gc': '--expose-gc',
+};
 
 export interface Surroundings {
   readonly platform: string;
@@ -30,11 +38,10 @@ export interface LeanStart {
 export function leanStart({ platform, env, execArgv }: Surroundings): LeanStart | undefined {
   if (platform !== 'linux' || env.MALLOC_MMAP_THRESHOLD_ !== undefined) return undefined;
   const kept = Object.entries(env).filter((one): one is [string, string] => one[1] !== undefined);
-  const isSized = [...execArgv, env.NODE_OPTIONS ?? ''].some((text) =>
-    text.replaceAll('_', '-').includes(SEMI_SPACE_FLAG),
-  );
+  const given = [...execArgv, env.NODE_OPTIONS ?? ''].join(' ').replaceAll('_', '-');
+  const added = Object.entries(HEAP_FLAGS).filter(([flag]) => !given.includes(flag));
   return {
-    execArgv: isSized ? execArgv : [...execArgv, `${SEMI_SPACE_FLAG}=${SEMI_SPACE_MIB}`],
+    execArgv: [...execArgv, ...added.map(([, flag]) => flag)],
     env: {
       MALLOC_TRIM_THRESHOLD_: String(TRIM_THRESHOLD_BYTES),
       ...Object.fromEntries(kept),

@@ -3,8 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { outsideClient } from '../support/outside-client.ts';
-import { endlessModel, identityModel } from '../support/tiny-onnx.ts';
-import { dataFolder, startTorus } from '../support/torus-process.ts';
+import { endlessModel, identityModel, slowModel } from '../support/tiny-onnx.ts';
+import { dataFolder, startTorus, torus } from '../support/torus-process.ts';
 
 /** Side of the matrices that keep a run busy for longer than any test. */
 const BUSY_SIDE = 4_096n;
@@ -47,4 +47,25 @@ test('a run past max_run_ms fails its call and ends the process, which starts ag
     t.is((await infer(again, model, 0n)).model_version, '1', model);
   }
   t.is(await second.end('SIGTERM'), 0, second.stderr());
+});
+
+test('a load past max_load_ms fails with its reason in the status; the others serve', async (t) => {
+  const data = await dataFolder(t);
+  const folder = join(dirname(data), 'models');
+  const limit = 'parameters { key: "torus_max_load_ms" value { string_value: "1" } }';
+  await writeModel(folder, 'late', slowModel(20, 256), `max_batch_size: 0\n${limit}`);
+  await writeModel(folder, 'good', identityModel('INT64', [1]), 'max_batch_size: 0');
+  const server = await startTorus({ data, flags: ['--model-repository', folder] });
+  t.teardown(async () => void (await server.end('SIGKILL')));
+  await server.sees(/: 2 imported/);
+  const status = async (): Promise<string> =>
+    (await torus(['status', '--server', `http://${server.http}`])).stdout;
+  const told = /late .* took longer than max_load_ms 1: its thread/;
+  let seen = await status();
+  while (!told.test(seen)) seen = await status();
+  t.regex(seen, told);
+  const client = outsideClient(server.grpc);
+  t.teardown(() => client.close());
+  t.is((await infer(client, 'good', 0n)).model_version, '1');
+  t.regex(server.stderr(), /"model":"late".*max_load_ms 1/);
 });

@@ -140,6 +140,9 @@ async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
   outputSlabs.rest();
   inputSlab = keptIdle(inputSlab);
   tell({ kind: 'released' });
+  // What the runs left is memory outside of the heap, which a thread that sleeps would hold on to.
+  // There where the process was started with --expose-gc, as torus up is.
+  globalThis.gc?.();
 }
 
 while (nextCommand() === COMMAND.LOAD) await host(receive() as LoadMessage);
