@@ -52,7 +52,7 @@ export interface ColumnBatch {
 export interface ScanOptions {
   /** Names; all, in the order of the schema, when absent. */
   readonly columns?: readonly string[];
-  /** Rows in a batch, at most (default 4,096, up to MAX_SCAN_ROWS). */
+  /** Rows in a batch, at most (default 4,096, up to MAX_SCAN_ROWS); fewer where rows are wide. */
   readonly batchRows?: number;
 }
 

@@ -71,6 +71,23 @@ test('what is written is read, all of it, a few columns, many columns, of any wi
   }
 });
 
+test('a scan of wide rows comes in pieces that bound its memory', async (t) => {
+  const store = await openDuckdbDatasets(await fileIn(t));
+  const columns = wide(1_000);
+  const rows = Array.from({ length: 600 }, (_, row) =>
+    columns.map((one, at) => valueAt(one, row, at)),
+  );
+  await store.create('d', 1, columns);
+  await store.append('d', 1, batch(rows, 0));
+  const sizes = async (names?: readonly string[]): Promise<number[]> => {
+    const parts = store.scan('d', 1, names === undefined ? {} : { columns: names });
+    return (await Array.fromAsync(parts)).map(({ rowCount }) => rowCount);
+  };
+  t.deepEqual(await sizes(), [500, 100]);
+  t.deepEqual(await sizes(['column 1']), [600]);
+  await store.close();
+});
+
 test('a file of schema 1, with its smaller blocks, is read and gone on with', async (t) => {
   const path = await fileIn(t);
   const columns = wide(300);
