@@ -8,6 +8,8 @@ import type { SinkQuestions } from './sink-child.ts';
 
 const CAPACITY_MS = 2_000;
 const WARM_UP_MS = 300;
+/** Calls a second that nobody makes; Infinity does not go through JSON. */
+const ANY_RATE = 1e9;
 /** What an attack left behind has to be gone by then. */
 const SETTLE_MS = 10_000;
 const LOOK_MS = 50;
@@ -45,11 +47,11 @@ export class FloodField {
    * Calls a second that the honest client could make; from now on it makes a fifth, or `most` if
    * that is less.
    */
-  async begin(most = Number.POSITIVE_INFINITY): Promise<number> {
+  async begin(most = ANY_RATE): Promise<number> {
     this.#serverPort = await this.#server.ask('port');
     this.#sinkPort = await this.#sink.ask('port');
     await this.#honest.ask('connect', { address: `127.0.0.1:${this.#serverPort}` });
-    const isShort = most !== Number.POSITIVE_INFINITY;
+    const isShort = most < ANY_RATE;
     const durationMs = isShort ? WARM_UP_MS : CAPACITY_MS;
     await this.#honest.ask('capacity', { durationMs: WARM_UP_MS, most });
     return this.#honest.ask('capacity', { durationMs, most });

@@ -141,3 +141,17 @@ test('a stream keeps its order while messages are packed and unpacked', async (t
   client.cut();
   server.stop();
 });
+
+test('a second request is one too many, whether the first was compressed or not', async (t) => {
+  const server = await serve(new Mirror());
+  const client = new WireClient(server.port);
+  for (const isCompressed of [false, true]) {
+    const both = client.call(UNARY, GZIP);
+    const first = isCompressed ? gzipSync(SMALL) : SMALL;
+    const prefix = Buffer.from([Number(isCompressed), 0, 0, 0, first.length]);
+    both.stream.end(Buffer.concat([prefix, first, Buffer.from([0, 0, 0, 0, 1, 7])]));
+    t.is(statusOfAnswer(await both.ended), String(Code.UNIMPLEMENTED));
+  }
+  client.cut();
+  server.stop();
+});

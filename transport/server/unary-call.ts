@@ -90,11 +90,20 @@ export class UnaryServerCall extends ServerCall implements UnaryCall, MessageCom
       this.#hasRequest = true;
       this.isRequestCompressed = this.#reader.isCompressed;
       if (this.isRequestCompressed) checkMayBeCompressed(this.route.head.encoding);
-      this.#reader.end();
-      return true;
     } catch (thrown) {
-      if (this.#hasRequest && !this.isRequestCompressed) this.tooMany('more');
-      else this.fail(this.served.refusalOfMessage(thrown));
+      this.fail(this.served.refusalOfMessage(thrown));
+      return false;
+    }
+    return this.#isAll(this.#reader);
+  }
+
+  /** False: there is something behind the message, and the call was failed. */
+  #isAll(reader: MessageReader): boolean {
+    try {
+      reader.end();
+      return true;
+    } catch {
+      this.tooMany('more');
       return false;
     }
   }
