@@ -40,8 +40,12 @@ const NONE: readonly never[] = [];
 export class Batcher<T extends Waiting> {
   readonly #limits: BatcherLimits;
   readonly #preferred: readonly number[];
-  /** By shape key; a queue that runs empty is dropped, so there are never more than requests. */
-  readonly #queues = new Map<string, RequestQueue>();
+  /**
+   * By shape key; a queue that runs empty is dropped, so there are never more than requests. That
+   * of models whose shapes are fixed ('') stays: a map that changes with each batch keeps what was
+   * in it alive past quick garbage collections.
+   */
+  readonly #queues = new Map([['', new RequestQueue('')]]);
   readonly #idle: number[] = [];
   #count = 0;
   #bytes = 0;
@@ -248,6 +252,6 @@ export class Batcher<T extends Waiting> {
     queue.remove(request);
     this.#count--;
     this.#bytes -= request.sizeBytes;
-    if (queue.count === 0) this.#queues.delete(queue.shapeKey);
+    if (queue.count === 0 && queue.shapeKey !== '') this.#queues.delete(queue.shapeKey);
   }
 }

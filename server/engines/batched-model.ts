@@ -13,7 +13,7 @@ import type {
   ModelState,
 } from '../loaded-model.ts';
 import type { RunOutcome, Way } from './engine.ts';
-import { InlineCost } from './inline-cost.ts';
+import { INLINE_LEAVES_ABOVE_US, InlineCost } from './inline-cost.ts';
 import { InstancePool, type PoolOptions } from './instance-pool.ts';
 import { stringsProblem } from './onnx/string-tensors.ts';
 import { Scatter, unsplittable } from './scatter.ts';
@@ -271,7 +271,7 @@ export class BatchedModel implements LoadedModel {
   #watchCost(runNs: number): void {
     if (this.#isMoving || this.#pool.way === 'worker' || !this.#cost.ran(runNs)) return;
     this.#isMoving = true;
-    const reason = `inline runs took ${Math.round(this.#cost.meanNs / 1e3)} us on average`;
+    const reason = `most runs took more than ${INLINE_LEAVES_ABOVE_US} us`;
     this.#cost.reset();
     this.#pool.replace(0).then(
       () => this.#observer.wayChosen?.(this.way, reason),

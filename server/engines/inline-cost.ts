@@ -8,19 +8,16 @@ import type { Execution } from '../../model/config/policy.ts';
 /** A full batch that takes longer is no inline run: another call would wait for it too long. */
 export const MAX_INLINE_RUN_US = 300;
 /**
- * A mean above it moves the model to a worker, where it stays until it is loaded again. Twice what
+ * Runs above it move the model to a worker, where it stays until it is loaded again. Twice what
  * lets it in, so that a model at the border does not wander.
  */
 export const INLINE_LEAVES_ABOVE_US = 600;
 /** Loading blocks the thread too; a model that took longer in a worker stays there. */
 export const MAX_INLINE_LOAD_MS = 100;
-/** Runs that the mean looks back on. */
-const MEAN_OVER_RUNS = 32;
-/**
- * A single run counts as this many times the limit at most: one that was interrupted (a busy
- * machine) must not move a model, two in a row may.
- */
-const MOST_LIMITS_A_RUN = 16;
+/** A run above the limit counts as often as it would fit in there, but no more than this. */
+const MOST_COUNTED = 4;
+/** So many more slow runs than others mean that the model has become slow. */
+const SLOW_RUNS = 32;
 
 export interface InlineFacts {
   readonly execution: Execution;
@@ -58,23 +55,22 @@ export function obstacleToInline(facts: InlineFacts): string | undefined {
   return undefined;
 }
 
-/** Watches the runs of an inline model. */
+/**
+ * Watches the runs of an inline model. It counts slow runs against others rather than taking a
+ * mean: on a busy machine any run is interrupted now and then, for many times its own length.
+ */
 export class InlineCost {
-  #meanNs = 0;
+  #slow = 0;
 
-  get meanNs(): number {
-    return this.#meanNs;
-  }
-
-  /** Event: a run took so long. True: it has become too slow for the thread. */
+  /** Event: a run took so long. True: most of the latest were too slow for the thread. */
   ran(ns: number): boolean {
     const limitNs = INLINE_LEAVES_ABOVE_US * 1e3;
-    const counted = Math.min(ns, limitNs * MOST_LIMITS_A_RUN);
-    this.#meanNs += (counted - this.#meanNs) / MEAN_OVER_RUNS;
-    return this.#meanNs > limitNs;
+    if (ns <= limitNs) this.#slow = Math.max(0, this.#slow - 1);
+    else this.#slow += Math.min(MOST_COUNTED, Math.floor(ns / limitNs));
+    return this.#slow >= SLOW_RUNS;
   }
 
   reset(): void {
-    this.#meanNs = 0;
+    this.#slow = 0;
   }
 }

@@ -118,9 +118,7 @@ test("'auto' takes a cheap model inline, and to a worker once it is slow", async
   runNs = 10_000_000;
   while (model.way === 'inline') await serveMany(t, model);
   await serveMany(t, model);
-  t.is(chosen.length, 2);
-  t.is(chosen[0], 'inline: ');
-  t.regex(chosen[1] ?? '', /^worker: inline runs took [6-9]\d\d us on average$/);
+  t.deepEqual(chosen, ['inline: ', 'worker: most runs took more than 600 us']);
   await model.stop();
   for (const instance of instances) t.is(await instance.ended, undefined);
 });

@@ -85,7 +85,7 @@ export class KnownHeads<Served extends { readonly signature: ServedSignature }> 
   inputs({ checked }: Asked<Served>, bytes: Uint8Array): readonly Tensor[] {
     const { buffer, byteOffset } = bytes;
     const { places } = checked;
-    const inputs: Tensor[] = [];
+    const inputs = new Array<Tensor>(places.length);
     for (let i = 0; i < places.length; i += 1) {
       const place = places[i] ?? 0;
       const input = checked.inputs[i];
@@ -93,7 +93,7 @@ export class KnownHeads<Served extends { readonly signature: ServedSignature }> 
       const { name, datatype, shape } = input;
       const start = byteOffset + (this.#starts[place] ?? 0);
       const view = new Uint8Array(buffer, start, this.#sizes[place] ?? 0);
-      inputs.push({ name, datatype, shape, bytes: view });
+      inputs[i] = { name, datatype, shape, bytes: view };
     }
     return inputs;
   }

@@ -44,6 +44,10 @@ export class InferCall implements InferRequest {
     this.deadlineMs = call.deadlineMs;
   }
 
+  cancel(): void {
+    this.#asked.served.loaded.cancel(this);
+  }
+
   succeed(outputs: RowOutputs): void {
     const call = this.#call;
     call.onCancel = undefined;

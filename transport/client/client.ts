@@ -189,7 +189,7 @@ class Client implements GrpcClient, Carrier {
     };
     for (const call of [...this.#pool.waiting.all]) look(call);
     for (const link of [...this.#pool.links]) {
-      for (const stream of [...link.connection.streams]) look(stream.context as Outgoing);
+      for (const stream of link.connection.streams) look(stream.context as Outgoing);
     }
     return nextMs;
   }

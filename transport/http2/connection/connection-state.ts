@@ -13,6 +13,7 @@ import type { ConnectionHandler } from './handler.ts';
 import { Keepalive } from './keepalive.ts';
 import type { ConnectionLimits, LimitName } from './limits.ts';
 import { Progress, Stream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 export interface ConnectionOptions {
   readonly isServer: boolean;
@@ -38,7 +39,7 @@ export class ConnectionState {
   readonly decoder: HpackDecoder;
   readonly encoder: HpackEncoder;
   readonly budgets: Budgets;
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable();
   readonly closed = new ClosedStreams();
   /** As of the event that is being handled. */
   nowMs: number;
@@ -118,7 +119,7 @@ export class ConnectionState {
   add(id: number): Stream {
     const { streamWindowBytes } = this.options;
     const stream = new Stream(id, streamWindowBytes, this.peerInitialWindowBytes);
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     this.#lastFound = stream;
     if (this.#isLocal(id)) this.localStreams += 1;
     else this.peerStreams += 1;
@@ -201,7 +202,7 @@ export class ConnectionState {
   /** Nothing is read or sent any more; every stream's owner is told. */
   loseAll(code: number, why: string): void {
     this.isFailed = true;
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       this.#drop(stream, Ending.RESET_BY_US);
       this.handler.onReset(stream, code, false, why);
     }

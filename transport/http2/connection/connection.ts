@@ -246,7 +246,7 @@ export class Connection implements FrameSink {
   }
 
   /** Those that are open, the oldest first. */
-  get streams(): IterableIterator<Stream> {
+  get streams(): readonly Stream[] {
     return this.#state.streams.values();
   }
 

@@ -68,7 +68,7 @@ function stallCheckAtMs(state: ConnectionState): number {
 /** Streams whose data has waited for the peer's window too long. */
 function resetStalled(state: ConnectionState): void {
   state.stallCheckedMs = state.nowMs;
-  for (const stream of [...state.streams.values()]) {
+  for (const stream of state.streams.values()) {
     if (stream.queuedBytes === 0) continue;
     if (state.nowMs - stream.progressMs < state.limits.stalledMs) continue;
     state.handler.onLimit('stalled_time');

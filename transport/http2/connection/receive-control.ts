@@ -172,7 +172,7 @@ export function receiveGoaway(
   const code = readUint32(bytes, start + 4);
   state.isGoawayReceived = true;
   const isOurs = (id: number): boolean => (id & 1) === (state.nextLocalStreamId & 1);
-  for (const stream of [...state.streams.values()]) {
+  for (const stream of state.streams.values()) {
     if (stream.id <= last || !isOurs(stream.id)) continue;
     state.resetByPeer(stream, ErrorCode.REFUSED_STREAM, true, 'the peer takes no more streams');
   }

@@ -52,6 +52,9 @@ export class Stream {
   /** Server: once the answer is out, RST_STREAM with NO_ERROR says that no more is wanted. */
   isRestUnwanted = false;
 
+  /** The table's own. */
+  nextInTable: Stream | undefined = undefined;
+
   /** Linked into the send queue. */
   isReady = false;
   nextReady: Stream | undefined = undefined;
