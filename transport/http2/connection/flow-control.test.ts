@@ -203,18 +203,22 @@ class Conversation {
     return bytes.subarray(length);
   }
 
+  get #isUnsettled(): boolean {
+    const { client, server } = this;
+    const isOpen = client.openStreams + server.openStreams > 0;
+    return isOpen || client.heldBytes + server.heldBytes > 0 || this.#toServer.length > 0;
+  }
+
   /** Ends every upload and lets everything flow. */
   settle(): void {
     for (const upload of this.uploads) {
       if (!upload.isOver) this.client.sendData(upload.stream, new Uint8Array(0), true);
       upload.isOver = true;
     }
-    for (let round = 0; round < 400 && this.client.openStreams > 0; round++) {
+    for (let round = 0; round < 400 && this.#isUnsettled; round++) {
       this.move(true);
       this.consume(true);
     }
-    this.move(true);
-    this.move(true);
   }
 }
 

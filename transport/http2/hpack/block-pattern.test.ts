@@ -5,6 +5,7 @@ import { HpackEncoder } from './encoder.ts';
 import { writeLiteral } from './field-writer.ts';
 import { type HeaderField, headerField } from './header-field.ts';
 import { DEFAULT_HEADER_LIMITS, type HeaderList } from './header-list.ts';
+import { type Indexing, IndexingPolicy } from './indexing-policy.ts';
 
 const BASE = [
   headerField(':method', 'POST'),
@@ -62,6 +63,29 @@ test('whatever comes in whatever order, it is decoded as by one that remembers n
     { numRuns: 200 },
   );
   t.pass();
+});
+
+class IndexAll extends IndexingPolicy {
+  override indexingOf(): Indexing {
+    return 'incremental';
+  }
+}
+
+test('a peer that indexes its deadlines: the list before is the base all the same', (t) => {
+  const encoder = new HpackEncoder(new IndexAll());
+  const decoder = new HpackDecoder();
+  const target = new Uint8Array(65_536);
+  const lists = Array.from({ length: 500 }, (_, at) => within(`${at}m`, headerField('x', 'y')));
+  const decoded = lists.map((fields) => {
+    return decoder.decode(target.slice(0, encoder.encode(fields, target)));
+  });
+  t.deepEqual(
+    decoded.map(text),
+    lists.map((fields) => text({ fields })),
+  );
+  const based = decoded.filter(({ base }) => base !== undefined);
+  t.true(based.length > 450, 'but when the table has dropped a field');
+  t.true(based.every(({ changed }) => changed.join() === '3'));
 });
 
 /** A block of literals that are not indexed, with names of their own. */

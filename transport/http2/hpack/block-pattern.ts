@@ -28,6 +28,28 @@ export function mayVary(name: string): boolean {
   return VARYING_NAMES.has(name);
 }
 
+/**
+ * The indexes of the fields that differ; most are the same objects, as entries of a table are.
+ * Undefined: the lists differ in more than values that may vary.
+ */
+export function changedValues(
+  before: readonly HeaderField[],
+  now: readonly HeaderField[],
+): number[] | undefined {
+  if (before.length !== now.length) return undefined;
+  const changed: number[] = [];
+  for (let index = 0; index < now.length; index += 1) {
+    const [old, field] = [before[index], now[index]];
+    if (old === field) continue;
+    if (old === undefined || field === undefined) return undefined;
+    if (old.name !== field.name || old.isSecret !== field.isSecret) return undefined;
+    if (old.value === field.value) continue;
+    if (!mayVary(field.name)) return undefined;
+    if (changed.push(index) > MAX_VALUES) return undefined;
+  }
+  return changed;
+}
+
 /** Where the string literal of a value stands in its block, and which field it is of. */
 export interface VaryingValue {
   readonly start: number;

@@ -2,7 +2,7 @@
 // block in order. What is wrong with a block is an HpackError, which ends the connection; what is
 // merely too much is a refusal in the list, and the connection goes on.
 import { ANY_GENERATION, BlockCache, blockHash } from './block-cache.ts';
-import { BlockPatterns, mayVary, type VaryingValue } from './block-pattern.ts';
+import { BlockPatterns, changedValues, mayVary, type VaryingValue } from './block-pattern.ts';
 import { BlockReader } from './block-reader.ts';
 import { DynamicTable, INITIAL_TABLE_BYTES } from './dynamic-table.ts';
 import type { HeaderField } from './header-field.ts';
@@ -41,6 +41,9 @@ export class HpackDecoder {
   #refusal: HeaderRefusal | undefined;
   #namesDynamic = false;
   #varying: VaryingValue[] = NONE_VARYING;
+  #hasVarying = false;
+  /** The last list with a value that varies. */
+  #latest: HeaderList | undefined;
 
   constructor(limits: HeaderLimits = DEFAULT_HEADER_LIMITS, text: LiteralText = SHARED_TEXT) {
     this.#limits = limits;
@@ -83,13 +86,14 @@ export class HpackDecoder {
     this.#sizeUpdates();
     while (!this.#reader.isAtEnd) this.#representation();
     this.#reader.close();
-    const list = new HeaderList(this.#fields, this.#listBytes, this.#refusal);
+    const list = this.#listOf();
     if (generation === this.#table.generation && this.#refusal === undefined) {
       const holdsFor = this.#namesDynamic ? generation : ANY_GENERATION;
       this.#cache.offer(hash, bytes, start, end, holdsFor, list);
       this.#patterns.offer(bytes, start, end, this.#varying, holdsFor, list);
     }
     this.#fields = [];
+    this.#hasVarying = false;
     this.#varying = NONE_VARYING;
     this.#listBytes = 0;
     this.#refusal = undefined;
@@ -158,13 +162,28 @@ export class HpackDecoder {
       return;
     }
     const field = headerField(name, value, isSecret);
-    if (!(isIndexed || isSecret) && mayVary(name)) this.#noteVarying(start);
+    if (!isSecret && mayVary(name)) this.#noteVarying(start, isIndexed);
     this.#add(field);
     if (isIndexed) this.#table.insert(field);
   }
 
+  /** Many peers index what they won't send again: then only the other fields stay the same. */
+  #listOf(): HeaderList {
+    const [fields, latest] = [this.#fields, this.#latest];
+    if (this.#refusal !== undefined || !this.#hasVarying) {
+      return new HeaderList(fields, this.#listBytes, this.#refusal);
+    }
+    const changed = latest === undefined ? undefined : changedValues(latest.fields, fields);
+    const base = changed === undefined ? undefined : latest;
+    const list = new HeaderList(fields, this.#listBytes, undefined, base, changed);
+    if (base === undefined) this.#latest = list;
+    return list;
+  }
+
   /** The value that was just read may be another one the next time. */
-  #noteVarying(start: number): void {
+  #noteVarying(start: number, isIndexed: boolean): void {
+    this.#hasVarying = true;
+    if (isIndexed) return;
     if (this.#varying === NONE_VARYING) this.#varying = [];
     this.#varying.push({ start, end: this.#reader.offset, fieldIndex: this.#fields.length });
   }
