@@ -56,6 +56,9 @@ test('a name that no model can have is unknown, however long it is', async (t) =
       t.is(answer.status, 404, url.slice(0, 60));
       t.regex(String(answer.json.error), /^Request for unknown model: '.{1,128}' is not found$/s);
     }
+    const repository = `/v2/repository/models/${name}`;
+    t.is((await gateway.post(`${repository}/load`, {})).status, 404);
+    t.is((await gateway.post(`${repository}/unload`, {})).status, 200);
   }
 });
 

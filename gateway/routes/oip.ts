@@ -152,7 +152,11 @@ function repositoryRoutes(app: FastifyInstance, rpc: Rpc): void {
       handler: async (request, reply) => {
         const { params, body } = inputOf(request);
         const parameters = repositoryParameters(body.parameters);
-        const message = { modelName: params.model ?? '', parameters };
+        const { model = '' } = params;
+        // As control answers: a name that no model can have is unknown, and so is not loaded.
+        if (!isName(model) && verb === 'unload') return reply.code(200).send();
+        if (!isName(model)) throw notFound(`${requestForUnknownModel(model)} is not found`);
+        const message = { modelName: model, parameters };
         await rpc.unary(`${INFERENCE_SERVICE}/${method}`, message, callOptions(request, reply));
         return reply.code(200).send();
       },
