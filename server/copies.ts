@@ -131,7 +131,8 @@ export class Copies {
       this.#held.set(keyOf(copy), { served, files });
       const tookMs = Math.round(this.#nowMs() - startMs);
       const { way, wayReason } = served.statistics;
-      log.info({ ...copyOf(copy), tookMs, way, wayReason }, 'model version loaded');
+      const level = way === 'inline_public' ? 'warn' : 'info';
+      log[level]({ ...copyOf(copy), tookMs, way, wayReason }, 'model version loaded');
       this.#perform(this.#versions.loaded(copy, served.loaded.memoryBytes, this.#nowMs()));
     } catch (thrown) {
       files?.release();

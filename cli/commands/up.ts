@@ -24,6 +24,10 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--blob-port <port>', 'blobs over HTTP (default 8004)'],
   ['--node-port <port>', 'gRPC of the first node, the next ones follow (default 8011)'],
   ['--nodes <n>', 'nodes in this process (default 2)'],
+  [
+    '--execution <way>',
+    'where models run whose configuration does not say: inline, worker, or auto (default auto)',
+  ],
   ['--model-repository <dir>', "import a model repository in Triton's layout at start"],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];

@@ -12,6 +12,7 @@ import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
 import { createLoadModel } from '../../server/engines/load-model.ts';
+import type { LoadModel } from '../../server/loaded-model.ts';
 import { type InferenceNode, startNode } from '../../server/node.ts';
 import { readDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
@@ -42,7 +43,7 @@ class DataPlane implements PlaneFunctions {
   readonly #data: PlaneData;
   readonly #log: Log;
   readonly #metrics = createMetrics();
-  readonly #loadModel = createLoadModel();
+  readonly #loadModel: LoadModel;
   readonly #nodes = new Map<string, RunningNode>();
   #router: Router | undefined;
   #listener: OwnGrpcListener | undefined;
@@ -50,6 +51,7 @@ class DataPlane implements PlaneFunctions {
   constructor(data: PlaneData) {
     this.#data = data;
     this.#log = createLog({ level: data.settings.logLevel });
+    this.#loadModel = createLoadModel(undefined, { execution: data.settings.execution });
     collectLoopLag(this.#metrics, 'data-plane');
   }
 

@@ -14,6 +14,7 @@ test('without flags: the ports of the documentation, two nodes, loopback', (t) =
     blobPort: 8004,
     nodePort: 8011,
     nodes: 2,
+    execution: 'auto',
     isDemo: false,
     isInsecure: false,
   });
@@ -21,11 +22,14 @@ test('without flags: the ports of the documentation, two nodes, loopback', (t) =
 
 test('all problems are told at once, each with its flag', (t) => {
   const error = t.throws(() =>
-    readUpSettings({ grpcPort: 'x', httpPort: '70000', nodes: '0', logLevel: 'loud' }),
+    readUpSettings({
+      ...{ grpcPort: 'x', httpPort: '70000', nodes: '0', logLevel: 'loud', execution: 'gpu' },
+    }),
   );
   t.true(error instanceof StatusError && error.code === Code.INVALID_ARGUMENT);
   const lines = error.message.split('\n');
-  t.is(lines.length, 4);
+  t.is(lines.length, 5);
+  t.regex(error.message, /--execution "gpu"/);
   t.regex(lines[0] ?? '', /^--grpc-port "x": must be a port number/);
   t.regex(error.message, /--http-port "70000": must be at most 65535/);
   t.regex(error.message, /--nodes "0": must be 1 to 64/);

@@ -2,6 +2,7 @@
 // all that is wrong is said at once.
 import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
+import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
 import { flagOf } from '../flags.ts';
 
 export const DEFAULT_PORTS = { grpc: 8001, http: 8000, metrics: 8002, admin: 8003, blob: 8004 };
@@ -19,6 +20,8 @@ export interface UpSettings {
   /** Of the first node; the next ones follow. 0: each takes a free one. */
   readonly nodePort: number;
   readonly nodes: number;
+  /** Where models run whose configuration does not say. */
+  readonly execution: Execution;
   readonly modelRepository: string | undefined;
   readonly isDemo: boolean;
   readonly isInsecure: boolean;
@@ -57,6 +60,7 @@ const schema = z.object({
   blobPort: port(DEFAULT_PORTS.blob),
   nodePort: port(FIRST_NODE_PORT),
   nodes: count(2, MAX_NODES),
+  execution: z.enum(EXECUTIONS).default('auto'),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,
   insecure: yes,

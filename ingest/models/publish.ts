@@ -241,7 +241,8 @@ async function applyPolicy(
   configPbtxt: string,
   nowMs: number,
 ): Promise<void> {
-  const { maxRunMs: _, ...stated } = policyOf(parseConfig(configPbtxt));
+  // How a node runs the model is its own affair: it reads the configuration itself.
+  const { maxRunMs, maxLoadMs, execution, ...stated } = policyOf(parseConfig(configPbtxt));
   if (Object.keys(stated).length === 0) return;
   await catalog.update('model', model, (doc) => {
     const policy = { ...doc.policy, ...stated };

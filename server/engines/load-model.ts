@@ -17,6 +17,7 @@ import {
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
 import { obstacleToInline } from './inline-cost.ts';
+import { ortOfThread } from './onnx/binding.ts';
 import { type InlineOptions, startInlineInstance } from './onnx/inline.ts';
 import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
 import { SpareThreads } from './onnx/thread.ts';
@@ -116,7 +117,7 @@ class Load {
   #isGivenUp = false;
   /** There once the load was given up: resolves when its threads are done. */
   freed: Promise<void> | undefined;
-  /** Why it does not run inline; '' when it does. */
+  /** Why it does not run inline, or not by the binding; '' when it does. */
   #obstacle = '';
 
   constructor(options: LoadModelOptions, start: StartInstance, startInline: StartInline) {
@@ -189,6 +190,7 @@ class Load {
       this.#instances = [inline, worker];
       await warmUp(inline, maxBatchSize);
       this.#instances = [inline];
+      if (inline.way === 'inline_public') this.#obstacle = (await ortOfThread()).problem;
       await worker.stop();
       return true;
     } catch (thrown) {
