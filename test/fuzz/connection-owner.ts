@@ -49,6 +49,11 @@ export class ConnectionOwner implements ConnectionHandler {
     return [...this.#seen.values()].filter(({ isOver }) => !isOver).map(({ stream }) => stream);
   }
 
+  /** Those that have ended, whose content may still have to be consumed. */
+  get over(): readonly Stream[] {
+    return [...this.#seen.values()].filter(({ isOver }) => isOver).map(({ stream }) => stream);
+  }
+
   onHeaders(stream: Stream, headers: HeaderList, isEnd: boolean): void {
     this.events.push(`headers ${stream.id} ${isEnd} ${headers.fields.length}`);
     if (!this.#seen.has(stream.id)) this.opened(stream);

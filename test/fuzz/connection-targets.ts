@@ -89,6 +89,7 @@ function play(isServer: boolean, input: Input, chunks: readonly Uint8Array[]): P
 
 function end(connection: Connection, owner: ConnectionOwner): Verdict {
   for (const stream of owner.open) connection.reset(stream, 8);
+  for (const stream of owner.over) connection.consume(stream, stream.unconsumedBytes);
   if (connection.unconsumedBytes !== 0) {
     return `the window is ${connection.unconsumedBytes} bytes short, and no stream has them`;
   }

@@ -21,6 +21,11 @@ export class EchoService implements Backend, RawBackend {
   broken: string | undefined;
   readonly #waiting: (() => void)[] = [];
 
+  /** Something was put off. */
+  get isAwaited(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Answers what was put off. */
   goOn(): void {
     for (const answer of this.#waiting.splice(0)) answer();

@@ -1,6 +1,6 @@
 // Calls for fuzzing a gRPC server: heads and messages, right and wrong ones, as the frames that a
 // client sends, with what has to come of each.
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { FrameType } from '../../transport/http2/frames/constants.ts';
 import { prebuiltBlock } from '../../transport/http2/hpack/encoder.ts';
@@ -195,16 +195,33 @@ function isSoundHead(call: FuzzCall): boolean {
   );
 }
 
-/** What a sound message says to the callee: one that is packed and not flagged is as it is. */
-export function arriving({ bytes, isPacked, flag }: FuzzMessage): Buffer {
-  return isPacked && flag === 0 ? gzipSync(bytes) : bytes;
+/** Larger ones are refused by the server that is fuzzed. */
+export const MAX_MESSAGE_BYTES = 50_000;
+
+function inflated(message: Buffer): Buffer | undefined {
+  try {
+    return gunzipSync(message);
+  } catch {
+    return undefined;
+  }
 }
 
-/** Whether each message is one, and packed only where the call says that it may be. */
-export function isSound(call: FuzzCall): boolean {
-  const areSound = call.messages.every(
-    ({ flag, isPacked, lengthOff }) =>
-      lengthOff === 0 && (flag === 0 || (flag === 1 && isPacked && call.encoding === 'gzip')),
-  );
-  return isSoundHead(call) && areSound && call.ends.startsWith('with');
+/** The messages that a call comes to, inflated; undefined when something is wrong in it. */
+export function soundMessages(call: FuzzCall): readonly Buffer[] | undefined {
+  if (!isSoundHead(call) || !call.ends.startsWith('with')) return undefined;
+  const content = contentOf(call);
+  const messages: Buffer[] = [];
+  for (let at = 0; at < content.length; ) {
+    if (content.length - at < 5) return undefined;
+    const [flag, length] = [content[at] ?? 0, content.readUInt32BE(at + 1)];
+    const end = at + 5 + length;
+    if (end > content.length || length > MAX_MESSAGE_BYTES) return undefined;
+    if (flag > 1 || (flag === 1 && call.encoding !== 'gzip')) return undefined;
+    const wire = content.subarray(at + 5, end);
+    const message = flag === 1 ? inflated(wire) : wire;
+    if (message === undefined || message.length > MAX_MESSAGE_BYTES) return undefined;
+    messages.push(message);
+    at = end;
+  }
+  return messages;
 }

@@ -15,7 +15,14 @@ import { AnswerReader } from './answer-reader.ts';
 import { byteChanges, changed, chunkSizes, chunksOf } from './byte-changes.ts';
 import { EchoService } from './echo-service.ts';
 import { pureTarget, type Verdict } from './fuzz-target.ts';
-import { arriving, type FuzzCall, fuzzCalls, isSound, mixed, PATHS } from './grpc-calls.ts';
+import {
+  type FuzzCall,
+  fuzzCalls,
+  MAX_MESSAGE_BYTES,
+  mixed,
+  PATHS,
+  soundMessages,
+} from './grpc-calls.ts';
 import { frameBytes, settingBytes, uint32Bytes } from './wire-bytes.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
@@ -28,6 +35,8 @@ const OPENING = Buffer.concat([
 ]);
 /** Longer than any deadline that a call here names but the longest. */
 const LONG_MS = 120_000;
+/** In the content of a conversation: empty ones take 5 bytes. */
+const MOST_MESSAGES = 50_000;
 
 interface Input {
   readonly calls: readonly FuzzCall[];
@@ -55,7 +64,7 @@ class Served {
       clock: this.clock,
       random: () => 0.5,
       onLimit: () => {},
-      limits: { ...DEFAULT_SERVER_LIMITS, messageBytes: 50_000 },
+      limits: { ...DEFAULT_SERVER_LIMITS, messageBytes: MAX_MESSAGE_BYTES },
     });
     this.#handler = new GrpcConnection(this.listener, 'fuzz');
     const options = connectionOptions(true, { pool: new BlockPool() });
@@ -106,7 +115,7 @@ function judge(input: Input): Verdict {
     served.take();
   });
   // What is put off may be put off again, by the next message.
-  for (let i = 0; i < 10; i++) service.goOn();
+  for (let i = 0; i < MOST_MESSAGES && service.isAwaited; i++) service.goOn();
   served.take();
   if (service.broken !== undefined) return service.broken;
   if (input.changes.length === 0) {
@@ -139,7 +148,8 @@ function judgeAnswers({ calls, stepMs }: Input, served: Served): Verdict {
     if (wanted === undefined) {
       const { status, messages } = answer ?? { status: undefined, messages: [] };
       const isFine = status === '0' && call.path !== PATHS.raw && call.ends !== 'never';
-      if (isFine && !isSound(call)) return `call ${at} is wrong and went well: ${messages.length}`;
+      if (isFine && soundMessages(call) === undefined)
+        return `call ${at} is wrong and went well: ${messages.length}`;
       continue;
     }
     if (answer?.status !== wanted.status) return `call ${at}: ${answer?.status}: ${answer?.text}`;
@@ -157,8 +167,9 @@ interface Wanted {
 /** Undefined where the call is wrong in some way. */
 function wantedOf(call: FuzzCall): Wanted | undefined {
   const hasTime = call.timeout === null || call.timeout === '1S' || call.timeout?.endsWith('H');
-  if (!isSound(call) || call.path === PATHS.raw || !hasTime) return undefined;
-  const all = Buffer.concat(call.messages.map(arriving));
+  const messages = soundMessages(call);
+  if (messages === undefined || call.path === PATHS.raw || !hasTime) return undefined;
+  const all = Buffer.concat(messages);
   const nothing = Buffer.alloc(0);
   switch (call.path) {
     case PATHS.stream:
@@ -167,10 +178,10 @@ function wantedOf(call: FuzzCall): Wanted | undefined {
       return { status: '0', content: Buffer.from(String(all.length)) };
     case PATHS.echo:
     case PATHS.later:
-      if (call.messages.length !== 1) return { status: '12', content: nothing };
+      if (messages.length !== 1) return { status: '12', content: nothing };
       return { status: '0', content: all };
     case PATHS.fails:
-      return { status: call.messages.length === 1 ? '3' : '12', content: nothing };
+      return { status: messages.length === 1 ? '3' : '12', content: nothing };
     default:
       return { status: '12', content: nothing };
   }
