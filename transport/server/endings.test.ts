@@ -5,8 +5,9 @@ import test from 'ava';
 import { VirtualClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
 import type { Backend, StreamCall, UnaryCall } from '../backend.ts';
+import { STREAM_DRAIN_TIMEOUT_MS } from '../grpcjs/server.ts';
 import { type OwnGrpcListener, type ServeGrpcOptions, serveGrpc } from './serve-grpc.ts';
-import { statusOfAnswer, type WireCall, WireClient } from './wire-client.ts';
+import { statusOfAnswer, textOfAnswer, type WireCall, WireClient } from './wire-client.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 const UNARY = '/a.B/Unary';
@@ -187,6 +188,28 @@ test('an answer that waits for its caller is held until it is given up', async (
   t.like(server.held, NOTHING);
   t.is(callee.cancelled, 0, 'it was answered');
   leave(scene);
+});
+
+test('a drain lets calls run, ends streams early, and the rest at its end', async (t) => {
+  const scene = await stage();
+  const { callee, clock, server, client } = scene;
+  const [stream, unary] = [client.call(STREAM), client.call(UNARY)];
+  unary.message(CHUNK);
+  unary.stream.end();
+  await until(() => callee.streams.length + callee.unaries.length === 2);
+  const drained = server.drain(5_000);
+  await until(() => client.isTold);
+  t.is(callee.cancelled, 0);
+  clock.advance(STREAM_DRAIN_TIMEOUT_MS + 1);
+  const ended = await stream.ended;
+  t.is(statusOfAnswer(ended), '14');
+  t.is(textOfAnswer(ended), 'server is shutting down');
+  t.is(callee.cancelled, 1);
+  clock.advance(5_000);
+  t.is(textOfAnswer(await unary.ended), 'server is shutting down');
+  t.is(callee.cancelled, 2);
+  await drained;
+  t.like(server.held, { ...NOTHING, connections: 0 });
 });
 
 test('a connection that has grown old is told to go, waited for, then ended', async (t) => {

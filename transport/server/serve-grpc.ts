@@ -153,14 +153,15 @@ async function drain(
     }
   };
   const streamsMs = Math.min(timeoutMs, STREAM_DRAIN_TIMEOUT_MS);
-  const endStreams = setTimeout(() => end((call) => !(call instanceof UnaryServerCall)), streamsMs);
-  const endAll = setTimeout(() => {
+  const isStream = (call: ServerCall): boolean => !(call instanceof UnaryServerCall);
+  const stopStreams = listener.after(streamsMs, () => end(isStream));
+  const stopAll = listener.after(timeoutMs, () => {
     end(() => true);
     // What they were just told still has to leave.
     setImmediate(() => setImmediate(() => sockets.cut()));
-  }, timeoutMs);
+  });
   await sockets.drain();
-  clearTimeout(endStreams);
-  clearTimeout(endAll);
+  stopStreams();
+  stopAll();
   listener.stop();
 }

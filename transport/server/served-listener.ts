@@ -59,6 +59,11 @@ export class ServedListener {
     return this.#clock.nowMs();
   }
 
+  /** As Clock.after(). */
+  after(delayMs: number, callback: () => void): () => void {
+    return this.#clock.after(delayMs, callback);
+  }
+
   /** Deadlines that are waited for. */
   get waiting(): number {
     return this.#deadlines.size;
