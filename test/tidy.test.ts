@@ -53,6 +53,7 @@ const UNTESTED: Record<string, string> = {
   'loadtest/measure/machine.ts': 'reads versions; each run of the bench prints it',
   'test/conformance/conformance.ts': 'a run of minutes: npm run conformance; its parts are tested',
   'test/conformance/judging-tools.ts': 'installs what npm run conformance needs',
+  'test/conformance/running-torus.ts': 'starts what npm run conformance judges',
   'test/floods/floods.ts': 'a run of minutes: npm run floods; its parts are tested',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };
