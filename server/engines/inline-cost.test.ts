@@ -15,6 +15,7 @@ const FAST: InlineFacts = {
   instanceCount: 1,
   intraOpThreads: 1,
   hasFixedCost: true,
+  fileBytes: 3_000,
   loadMs: 5,
   fullRunNs: 20_000,
 };
@@ -25,7 +26,8 @@ test('a model that is cheap, and known to stay so, runs inline', (t) => {
   const slow = { fullRunNs: MAX_INLINE_RUN_US * 1e3 + 1, loadMs: MAX_INLINE_LOAD_MS + 1 };
   const cases: readonly [Partial<InlineFacts>, RegExp][] = [
     [slow, /takes 301 us, above 300/],
-    [{ loadMs: slow.loadMs }, /loading takes 101 ms, above 100/],
+    [{ loadMs: slow.loadMs }, /loading takes 1001 ms, above 1000/],
+    [{ fileBytes: 2 ** 25 }, /33554432 bytes, above 16777216/],
     [{ fullRunNs: undefined }, /could not be run/],
     [{ hasFixedCost: false }, /operators/],
     [{ instanceCount: 2 }, /2 instances/],

@@ -12,8 +12,12 @@ export const MAX_INLINE_RUN_US = 300;
  * lets it in, so that a model at the border does not wander.
  */
 export const INLINE_LEAVES_ABOVE_US = 600;
-/** Loading blocks the thread too; a model that took longer in a worker stays there. */
-export const MAX_INLINE_LOAD_MS = 100;
+/**
+ * Loading blocks the thread too: a larger file is not loaded there, nor one that took longer in a
+ * worker (the first of a process takes some 100 ms, whatever it is).
+ */
+export const MAX_INLINE_FILE_BYTES = 16 * 1024 * 1024;
+export const MAX_INLINE_LOAD_MS = 1_000;
 /** A run above the limit counts as often as it would fit in there, but no more than this. */
 const MOST_COUNTED = 4;
 /** So many more slow runs than others mean that the model has become slow. */
@@ -27,6 +31,7 @@ export interface InlineFacts {
   readonly intraOpThreads: number;
   /** Every operator's cost follows from the shapes of the inputs (model/onnx/fixed-cost.ts). */
   readonly hasFixedCost: boolean;
+  readonly fileBytes: number;
   readonly loadMs: number;
   /** Of a full batch of zeros; undefined where that failed or was too large to try. */
   readonly fullRunNs: number | undefined;
@@ -48,6 +53,9 @@ export function obstacleToInline(facts: InlineFacts): string | undefined {
   if (fullRunNs === undefined) return 'a full batch of zeros could not be run';
   if (fullRunNs > MAX_INLINE_RUN_US * 1e3) {
     return `a full batch takes ${Math.ceil(fullRunNs / 1e3)} us, above ${MAX_INLINE_RUN_US}`;
+  }
+  if (facts.fileBytes > MAX_INLINE_FILE_BYTES) {
+    return `its file has ${facts.fileBytes} bytes, above ${MAX_INLINE_FILE_BYTES}`;
   }
   if (facts.loadMs > MAX_INLINE_LOAD_MS) {
     return `loading takes ${Math.ceil(facts.loadMs)} ms, above ${MAX_INLINE_LOAD_MS}`;

@@ -16,7 +16,7 @@ import {
 } from '../loaded-model.ts';
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
-import { obstacleToInline } from './inline-cost.ts';
+import { type InlineFacts, obstacleToInline } from './inline-cost.ts';
 import { ortOfThread } from './onnx/binding.ts';
 import { type InlineOptions, startInlineInstance } from './onnx/inline.ts';
 import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
@@ -136,7 +136,7 @@ class Load {
         reject(givenUp(maxLoadMs));
       });
     });
-    const ready = this.#startAll();
+    const ready = this.#startAll(fileBytes);
     try {
       await Promise.race([ready, limit]);
     } catch (thrown) {
@@ -153,7 +153,7 @@ class Load {
   }
 
   /** The first is loaded in a worker in any case: what it costs is not known before. */
-  async #startAll(): Promise<void> {
+  async #startAll(fileBytes: number): Promise<void> {
     const { maxBatchSize = 0, instanceCount = 1, observer } = this.#options;
     for (let index = 0; index < instanceCount && !this.#isGivenUp; index++) {
       const instance = await this.#startOne();
@@ -167,18 +167,22 @@ class Load {
       const warm = await warmUp(instance, maxBatchSize);
       if (index > 0) continue;
       if (warm.problem !== undefined) observer?.warmUpFailed?.(warm.problem);
-      if (await this.#moveInline(instance, warm.fullRunNs)) return;
+      const { fullRunNs } = warm;
+      if (await this.#moveInline(instance, { fileBytes, fullRunNs })) return;
     }
   }
 
   /** Whether the model runs inline from now on; then the worker is free again. */
-  async #moveInline(worker: EngineInstance, fullRunNs: number | undefined): Promise<boolean> {
+  async #moveInline(
+    worker: EngineInstance,
+    cost: Pick<InlineFacts, 'fileBytes' | 'fullRunNs'>,
+  ): Promise<boolean> {
     const { execution = 'worker', maxBatchSize = 0, modelPath } = this.#options;
     const { instanceCount = 1, intraOpThreads = 1, hasFixedCost = false } = this.#options;
     const { inputs, outputs, loadMs } = worker;
     const obstacle = obstacleToInline({
       ...{ execution, inputs, maxBatchSize, instanceCount, intraOpThreads, hasFixedCost },
-      ...{ loadMs, fullRunNs },
+      ...{ ...cost, loadMs },
     });
     this.#obstacle = obstacle ?? '';
     if (obstacle !== undefined || this.#isGivenUp) return false;
