@@ -13,6 +13,9 @@ export interface ReadAnswer {
   isReset: boolean;
   /** Inflated. */
   readonly messages: readonly Buffer[];
+  /** All content, as it came: how much, and a sum that tells contents apart. */
+  contentBytes: number;
+  contentSum: number;
 }
 
 interface Reading extends ReadAnswer {
@@ -78,7 +81,8 @@ export class AnswerReader {
     if (answer === undefined) {
       const nothing = { httpStatus: undefined, status: undefined, text: undefined };
       const content = Buffer.alloc(0);
-      answer = { ...nothing, isEnded: false, isReset: false, messages: [], content };
+      const ends = { isEnded: false, isReset: false, contentBytes: 0, contentSum: 0 };
+      answer = { ...nothing, ...ends, messages: [], content };
       this.#answers.set(id, answer);
     }
     return answer;
@@ -98,6 +102,8 @@ export class AnswerReader {
   }
 
   #data(answer: Reading, payload: Buffer): void {
+    answer.contentBytes += payload.length;
+    for (const byte of payload) answer.contentSum = (answer.contentSum * 31 + byte) | 0;
     answer.content = Buffer.concat([answer.content, payload]);
     if (answer.httpStatus !== '200') return;
     while (answer.content.length >= PREFIX_BYTES) {

@@ -1,7 +1,7 @@
 // The same echo, served by our connection and by node:http2, over sockets of this machine: what is
 // fuzzed is held against both. (In memory node's two ends can wait for each other without end.)
+import { fork, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import http2 from 'node:http2';
 import net from 'node:net';
 import { Connection } from '../../transport/http2/connection/connection.ts';
 import { EchoHandler } from '../../transport/http2/connection/echo-handler.ts';
@@ -9,12 +9,16 @@ import { connectionOptions } from '../../transport/http2/connection/options.ts';
 import { BlockPool } from '../../transport/http2/frames/output.ts';
 import { ConnectionSocket } from '../../transport/http2/shell/connection-socket.ts';
 
+const NO_OUTPUT: StdioOptions = ['ignore', 'ignore', 'ignore', 'ipc'];
+
 export const nowMs = (): number => performance.now();
 export const POOL = new BlockPool();
 
 export interface EchoEnd {
   /** The client's end. */
   readonly socket: net.Socket;
+  /** The server's process is no more: what it did not answer says nothing. */
+  hasDied(): boolean;
   /** Ends both; what the server still held once the connection was gone, in words. */
   close(): Promise<string | undefined>;
 }
@@ -23,6 +27,7 @@ interface EchoServer {
   readonly port: number;
   /** What is left of the connection that was made last. */
   left(): string | undefined;
+  died(): boolean;
 }
 
 async function listen(server: net.Server): Promise<number> {
@@ -47,33 +52,38 @@ async function ourServer(): Promise<EchoServer> {
     latest?.take();
     return streams > 0 ? `${streams} streams and ${bytes} bytes are left` : undefined;
   };
-  return { port: await listen(server), left };
+  return { port: await listen(server), left, died: () => false };
 }
 
+/** Started with the first connection, and again when it has died. */
 async function nodeServer(): Promise<EchoServer> {
-  const server = http2.createServer();
-  server.on('sessionError', () => {});
-  server.on('stream', answer);
-  return { port: await listen(server as unknown as net.Server), left: () => undefined };
+  const child = fork(new URL('./node-echo-child.ts', import.meta.url), { stdio: NO_OUTPUT });
+  const [port] = (await once(child, 'message')) as [number];
+  child.unref();
+  child.channel?.unref();
+  const died = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  return { port, left: () => undefined, died };
 }
 
-/** What EchoHandler does. */
-function answer(stream: http2.ServerHttp2Stream): void {
-  stream.on('error', () => {});
-  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-  const head = { ':status': 200, 'content-type': 'application/grpc' };
-  stream.respond(head, { waitForTrailers: true });
-  if (stream.endAfterHeaders) stream.end('hello');
-  else stream.pipe(stream);
-}
-
-let servers: Promise<readonly [ours: EchoServer, nodes: EchoServer]> | undefined;
+let ours: Promise<EchoServer> | undefined;
+let nodes: Promise<EchoServer> | undefined;
 
 /** A connection to each: ours first. The servers are started with the first. */
 export async function echoEnds(): Promise<readonly [ours: EchoEnd, nodes: EchoEnd]> {
-  servers ??= Promise.all([ourServer(), nodeServer()]);
-  const [ours, nodes] = await servers;
-  return [await connect(ours), await connect(nodes)];
+  ours ??= ourServer();
+  nodes ??= nodeServer();
+  if ((await nodes).died()) nodes = nodeServer();
+  return [await connect(await ours), await connectNodes(nodes)];
+}
+
+/** Its process may have died without our having heard of it. */
+async function connectNodes(server: Promise<EchoServer>): Promise<EchoEnd> {
+  try {
+    return await connect(await server);
+  } catch {
+    nodes = nodeServer();
+    return await connect(await nodes);
+  }
 }
 
 async function connect(server: EchoServer): Promise<EchoEnd> {
@@ -81,6 +91,7 @@ async function connect(server: EchoServer): Promise<EchoEnd> {
   await once(socket, 'connect');
   return {
     socket,
+    hasDied: () => server.died(),
     async close() {
       socket.on('error', () => {});
       if (!socket.destroyed) {

@@ -7,6 +7,7 @@ import { hpackTargets } from './hpack-targets.ts';
 import { modelInferTargets } from './model-infer-target.ts';
 import { nodeClientTargets } from './node-client-target.ts';
 import { pairTarget } from './pair-target.ts';
+import { rawClientTarget } from './raw-client-target.ts';
 
 export const targets: readonly FuzzTarget[] = [
   ...hpackTargets,
@@ -16,4 +17,5 @@ export const targets: readonly FuzzTarget[] = [
   grpcServerTarget,
   ...modelInferTargets,
   ...nodeClientTargets,
+  rawClientTarget,
 ];
