@@ -1,12 +1,12 @@
 // npm run bench: our servers beside their rivals in one run, workload by workload, each figure with
 // its target. Prints as it goes; a whole run also writes docs/performance.md.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { outliveReaders } from '../cli/client/readers.ts';
-import { Code, invalidArgument, statusOf } from '../common/status.ts';
+import { Code, failedPrecondition, invalidArgument, statusOf } from '../common/status.ts';
 import { type Played, pageOf, sectionOf } from './bench/page.ts';
 import { WORKLOADS } from './bench/workloads.ts';
 import { describeMachine } from './measure/machine.ts';
@@ -14,6 +14,8 @@ import { type BenchPlan, FULL_PLAN, onStage, QUICK_PLAN } from './measure/stage.
 import type { Workload } from './measure/workload.ts';
 
 const EXIT_USAGE = 64;
+/** Where Debian has them. */
+const TOOLS = { h2load: 'nghttp2-client', taskset: 'util-linux' };
 const NAMES = WORKLOADS.map(({ name }) => name);
 
 const schema = z.object({
@@ -24,6 +26,8 @@ const schema = z.object({
     .optional(),
   rounds: z.coerce.number().int().min(1).max(100).optional(),
   seconds: z.coerce.number().min(0.05).max(60).optional(),
+  serverCore: z.coerce.number().int().min(0).optional(),
+  clientCore: z.coerce.number().int().min(0).optional(),
   quick: z.boolean().default(false),
   json: z.string().optional(),
 });
@@ -33,6 +37,8 @@ const program = new Command('bench')
   .option('--only <names>', `these workloads: ${NAMES.join(',')}`)
   .option('--rounds <n>', 'rounds of each server (default 7)')
   .option('--seconds <s>', 'of each round (default 1)')
+  .option('--server-core <n>', 'of servers (default 1)')
+  .option('--client-core <n>', 'of clients, no sibling thread of the other (default 0)')
   .option('--quick', 'one short round of each: whether it works, not how fast it is')
   .option('--json <file>', 'write the results there, for programs')
   .showHelpAfterError()
@@ -54,20 +60,37 @@ function readSettings(flags: unknown): Settings {
     );
     throw invalidArgument(problems.join('\n'));
   }
-  const { only, rounds, seconds, quick, json } = parsed.data;
+  const { only, quick, json, rounds, seconds, serverCore, clientCore } = parsed.data;
   const base = quick ? QUICK_PLAN : FULL_PLAN;
-  const { rounds: ownRounds, secondsPerRound: ownSeconds } = base;
   return {
     workloads: WORKLOADS.filter(({ name }) => only?.includes(name) ?? true),
-    plan: { ...base, rounds: rounds ?? ownRounds, secondsPerRound: seconds ?? ownSeconds },
-    isWhole: only === undefined && !quick && (rounds ?? ownRounds) >= ownRounds,
+    plan: {
+      ...base,
+      ...(rounds !== undefined && { rounds }),
+      ...(seconds !== undefined && { secondsPerRound: seconds }),
+      ...(serverCore !== undefined && { serverCore }),
+      ...(clientCore !== undefined && { clientCore }),
+    },
+    isWhole: only === undefined && !quick && (rounds ?? base.rounds) >= base.rounds,
     jsonFile: json,
   };
 }
 
+/** @throws FAILED_PRECONDITION when a tool or a core is missing that no workload can do without. */
+function checkTools({ serverCore, clientCore }: BenchPlan): void {
+  const problems = [];
+  if (serverCore === clientCore || Math.max(serverCore, clientCore) >= cpus().length) {
+    problems.push('the bench needs 2 cores: one serves, the other calls');
+  }
+  for (const [tool, from] of Object.entries(TOOLS)) {
+    const found = spawnSync(tool, ['--version'], { stdio: 'ignore' });
+    if (found.error !== undefined) problems.push(`no ${tool} here: install ${from}`);
+  }
+  if (problems.length > 0) throw failedPrecondition(problems.join('; '));
+}
+
 /** The bench's own work is to disturb the servers as little as may be. */
 function moveTo(core: number): void {
-  if (cpus().length < 2) throw invalidArgument('the bench needs 2 cores: one serves, one calls');
   execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)]);
 }
 
@@ -80,6 +103,7 @@ async function play(workload: Workload, plan: BenchPlan): Promise<Played> {
 }
 
 async function run({ workloads, plan, isWhole, jsonFile }: Settings): Promise<void> {
+  checkTools(plan);
   moveTo(plan.clientCore);
   const machine = await describeMachine();
   console.log(machine.join('\n'));

@@ -15,6 +15,7 @@ const CONNECTIONS = 4;
 const STREAMS = 64;
 /** So few that hardly two meet. */
 const UNLOADED_RATE = 500;
+const UNLOADED_SECONDS = 1;
 const PARTS = [0.5, 0.9];
 
 export const OPEN_LOOP: Workload = {
@@ -56,7 +57,9 @@ async function runRates(stage: Stage, side: Side, rates: readonly number[]) {
   const reports = rates.map((): OpenLoopReport[] => []);
   for (let round = 0; round < rounds; round += 1) {
     for (const [at, rate] of rates.entries()) {
-      const report = await runOpenRound(side, clientCore, rate, openLoopSeconds / rounds);
+      const seconds = openLoopSeconds / rounds;
+      const forSeconds = rate === UNLOADED_RATE ? Math.min(seconds, UNLOADED_SECONDS) : seconds;
+      const report = await runOpenRound(side, clientCore, rate, forSeconds);
       reports[at]?.push(report);
     }
   }

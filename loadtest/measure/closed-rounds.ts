@@ -39,6 +39,7 @@ export type Results = ReadonlyMap<string, readonly ClosedRound[]>;
 
 /** Of the time of a round: servers in JavaScript get faster while they warm up. */
 const WARM_UP_PARTS = [0.1, 0.5];
+const WARM_UP_CHECKED_CALLS = 50;
 
 /** How many calls of a side fill a round, from how fast the last ones went. */
 class Pace {
@@ -79,7 +80,8 @@ function inTurn<T>(all: readonly T[], round: number): readonly T[] {
   return [...all.slice(at), ...all.slice(0, at)];
 }
 
-async function warmUp(side: Side, level: Level, plan: RoundsPlan, pace: Pace): Promise<void> {
+async function warmUp(side: Side, level: Level, full: RoundsPlan, pace: Pace): Promise<void> {
+  const plan = { ...full, checkedCalls: Math.min(full.checkedCalls, WARM_UP_CHECKED_CALLS) };
   let calls = Math.max(level.connections * level.streams, plan.firstCalls);
   if (plan.callsPerSecond !== undefined) {
     pace.saw(plan.callsPerSecond);

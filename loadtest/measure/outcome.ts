@@ -6,6 +6,7 @@ export interface Target {
   readonly text: string;
   /** As shown: a median and its spread, or why there is none. */
   readonly figure: string;
+  readonly value: Spread | undefined;
   /** Undefined: not measured. */
   readonly isMet: boolean | undefined;
 }
@@ -30,11 +31,11 @@ export interface Bound {
 export function target({ text, value, atLeast, atMost, digits = 2 }: Bound): Target {
   const figure = spreadText(value, digits);
   const median = value?.median ?? Number.NaN;
-  if (Number.isNaN(median)) return { text, figure, isMet: undefined };
+  if (Number.isNaN(median)) return { text, figure, value, isMet: undefined };
   const isMet =
     median >= (atLeast ?? Number.NEGATIVE_INFINITY) &&
     median <= (atMost ?? Number.POSITIVE_INFINITY);
-  return { text, figure, isMet };
+  return { text, figure, value, isMet };
 }
 
 export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
