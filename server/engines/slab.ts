@@ -43,15 +43,19 @@ export function slabFor(slab: Slab | undefined, sizeBytes: number): Slab {
   const has = slab?.bytes.length ?? 0;
   const isKept = has <= KEPT_SLAB_BYTES || sizeBytes * 4 >= has;
   if (slab !== undefined && sizeBytes <= has && isKept) return slab;
-  if (sizeBytes > MAX_SLAB_BYTES) {
-    throw new StatusError(
-      Code.RESOURCE_EXHAUSTED,
-      `a batch's tensors take ${sizeBytes} bytes, at most ${MAX_SLAB_BYTES} are allowed`,
-    );
-  }
+  checkSlabBytes(sizeBytes);
   const rounded = Math.max(MIN_SLAB_BYTES, 2 ** Math.ceil(Math.log2(Math.max(1, sizeBytes))));
   const newBytes = rounded <= KEPT_SLAB_BYTES ? rounded : align(sizeBytes);
   return new Slab(new SharedArrayBuffer(newBytes));
+}
+
+/** @throws RESOURCE_EXHAUSTED for more than a batch's inputs, or its outputs, may take. */
+export function checkSlabBytes(sizeBytes: number): void {
+  if (sizeBytes <= MAX_SLAB_BYTES) return;
+  throw new StatusError(
+    Code.RESOURCE_EXHAUSTED,
+    `a batch's tensors take ${sizeBytes} bytes, at most ${MAX_SLAB_BYTES} are allowed`,
+  );
 }
 
 /** Where tensors of these sizes go, and the size of it all. */

@@ -62,6 +62,8 @@ test('open shapes, texts, classes and reshapes have no template', (t) => {
   };
   t.truthy(of([-1, 2]));
   t.is(of([-1, -1]), undefined);
+  t.is(of([-1, 16_385]), undefined, 'more than 64 KiB of data');
+  t.is(of([-1, 2 ** 40, 2 ** 40]), undefined);
   t.is(of([-1, 2], 'BYTES'), undefined);
   t.is(of([-1, 2], 'FP32', 3), undefined);
   const signature = signatureOf([{ name: 'y', datatype: 'FP32', shape: [-1, 4] }], 8);

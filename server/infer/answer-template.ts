@@ -1,7 +1,7 @@
 // An answer whose bytes are known but for the id and the data: all outputs plain, of fixed shapes
 // after the batch dimension. Made once for requests that look alike (known-heads.ts), filled in for
 // each: one buffer, written once.
-import { elementSizeBytes } from '../../common/tensor.ts';
+import { elementSizeBytes, type Tensor } from '../../common/tensor.ts';
 import type { RowOutputs } from '../loaded-model.ts';
 import type { CheckedRequest } from './check.ts';
 import { encodeResponse } from './response.ts';
@@ -11,6 +11,8 @@ import type { ServedSignature } from './signature.ts';
 const BYTEWISE_BELOW = 64;
 /** A longer id needs a longer length. */
 const MAX_ID_BYTES = 127;
+/** Larger answers are encoded as ever: what they cost is their data. */
+const MAX_DATA_BYTES = 65_536;
 const NAME_TAG = 0x0a;
 const VERSION_TAG = 0x12;
 const ID_TAG = 0x1a;
@@ -39,20 +41,21 @@ export function answerTemplate(
   { rows, outputs: choices }: Pick<CheckedRequest, 'rows' | 'outputs'>,
 ): AnswerTemplate | undefined {
   const isBatched = maxBatchSize > 0;
-  if (choices.length === 0) return undefined;
-  const tensors = choices.map(({ output: { spec } }) => {
-    const shape = isBatched ? [rows, ...spec.shape.slice(1)] : spec.shape;
-    const sizeBytes = shape.reduce((size, dim) => size * dim, elementSizeBytes(spec.datatype));
-    return { ...spec, shape, bytes: new Uint8Array(Math.max(0, sizeBytes)) };
-  });
-  const isKnown = choices.every(
-    ({ output: { spec, reshape }, classCount }, at) =>
-      classCount === 0 &&
-      reshape === undefined &&
-      spec.datatype !== 'BYTES' &&
-      !tensors[at]?.shape.includes(-1),
+  const isPlain = choices.every(
+    ({ output: { spec, reshape }, classCount }) =>
+      classCount === 0 && reshape === undefined && spec.datatype !== 'BYTES',
   );
-  if (!isKnown) return undefined;
+  if (choices.length === 0 || !isPlain) return undefined;
+  let dataBytes = 0;
+  const tensors: Tensor[] = [];
+  for (const { output } of choices) {
+    const { name, datatype } = output.spec;
+    const shape = isBatched ? [rows, ...output.spec.shape.slice(1)] : output.spec.shape;
+    const sizeBytes = shape.reduce((size, dim) => size * dim, elementSizeBytes(datatype));
+    dataBytes += sizeBytes;
+    if (shape.includes(-1) || !(dataBytes <= MAX_DATA_BYTES)) return undefined;
+    tensors.push({ name, datatype, shape, bytes: new Uint8Array(sizeBytes) });
+  }
   // The encoder's own bytes, cut where the data of each output lie.
   const whole = encodeResponse({ model, version, id: '', outputs: tensors });
   const startEnd = fieldEnd(whole, VERSION_TAG, fieldEnd(whole, NAME_TAG, 0));

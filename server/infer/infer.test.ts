@@ -7,6 +7,7 @@ import {
   ModelInferResponse,
 } from '../../proto/gen/inference/grpc_service.ts';
 import { encode, float32, input, signatureOf } from '../../test/support/infer-messages.ts';
+import { MAX_MESSAGE_BYTES } from '../../transport/backend.ts';
 import { checkRequest } from './check.ts';
 import { encodeStrings } from './classification.ts';
 import { decodeRequest } from './request.ts';
@@ -221,4 +222,19 @@ test('the answer is what a client reads: id, shapes, raw bytes', (t) => {
       t.deepEqual(ModelInferResponse.encode(read).finish(), new Uint8Array(bytes));
     }),
   );
+});
+
+test('an answer larger than a message may be is refused before it is made', (t) => {
+  const bytes = new Uint8Array(MAX_MESSAGE_BYTES - 100);
+  const output = (name: string, data: Uint8Array) => {
+    return { name, datatype: 'UINT8', shape: [data.length], bytes: data } as const;
+  };
+  const answer = { model: 'M', version: 1, id: '' };
+  t.truthy(encodeResponse({ ...answer, outputs: [output('a', bytes)] }));
+  const error = t.throws(
+    () => encodeResponse({ ...answer, outputs: [output('a', bytes), output('b', bytes)] }),
+    { instanceOf: StatusError },
+  );
+  t.is(error.code, Code.RESOURCE_EXHAUSTED);
+  t.regex(error.message, /^the answer would have 134217\d+ bytes, more than the limit of 67108864/);
 });

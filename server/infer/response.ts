@@ -1,6 +1,8 @@
 // A ModelInferResponse, written into one buffer of exactly its size: tensors go from the engine's
 // memory to the message in a single copy. Data always in raw_output_contents, never typed.
+import { Code, StatusError } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
+import { MAX_MESSAGE_BYTES } from '../../transport/backend.ts';
 
 export interface InferAnswer {
   readonly model: string;
@@ -11,12 +13,20 @@ export interface InferAnswer {
   readonly outputs: readonly Tensor[];
 }
 
+/** @throws RESOURCE_EXHAUSTED, before anything is allocated, for more than a message may have */
 export function encodeResponse({ model, version, id, outputs }: InferAnswer): Buffer {
   const versionText = String(version);
   const metadata = outputs.map(measureOutput);
   let size = textSize(model) + textSize(versionText) + (id === '' ? 0 : textSize(id));
   for (const [at, { bytes }] of outputs.entries()) {
     size += fieldSize(metadata[at] ?? 0) + fieldSize(bytes.length);
+  }
+  if (size > MAX_MESSAGE_BYTES) {
+    throw new StatusError(
+      Code.RESOURCE_EXHAUSTED,
+      `the answer would have ${size} bytes, more than the limit of ${MAX_MESSAGE_BYTES}: ask for ` +
+        'fewer rows or outputs',
+    );
   }
   const writer = new Writer(size);
   writer.text(0x0a, model);

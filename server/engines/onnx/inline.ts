@@ -5,6 +5,7 @@ import type { Clock } from '../../../common/clock.ts';
 import { Code, codeOf, StatusError, statusOf } from '../../../common/status.ts';
 import type { Tensor, TensorSpec } from '../../../common/tensor.ts';
 import type { Batch, EngineInstance, RunOutcome } from '../engine.ts';
+import { checkSlabBytes } from '../slab.ts';
 import { type Ort, type OrtSession, type OrtValues, ortOfThread } from './binding.ts';
 import { bytesOfValue, type InputArea, inputArea } from './feeds.ts';
 import { loadProblem, runProblem } from './problems.ts';
@@ -114,11 +115,15 @@ class InlineInstance implements EngineInstance {
   #outcome(values: OrtValues, beganMs: number, startedMs: number): RunOutcome {
     const ranMs = this.#clock.nowMs();
     const outputs: Tensor[] = [];
+    let sizeBytes = 0;
     for (const { name, datatype } of this.outputs) {
       const value = values[name];
       if (value === undefined) throw new Error(`the run gave no output '${name}'`);
-      outputs.push({ name, datatype, shape: value.dims, bytes: bytesOfValue(value) });
+      const bytes = bytesOfValue(value);
+      sizeBytes += bytes.length;
+      outputs.push({ name, datatype, shape: value.dims, bytes });
     }
+    checkSlabBytes(sizeBytes);
     const inferNs = (ranMs - startedMs) * 1e6;
     return {
       ok: true,
