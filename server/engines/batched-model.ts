@@ -125,13 +125,12 @@ export class BatchedModel implements LoadedModel {
     else if (!this.#enqueue(request)) {
       this.#refuse(request, unavailable('Exceeds maximum queue size'), 'REJECTED', nowMs);
     } else if (this.#batcher.idleInstances === 0) this.#arm();
-    else this.#decideSoon();
+    else this.#decideSoon(nowMs);
   }
 
   /** While a decision is coming, all that arrives counts as come when it was called for. */
   #turnMs(): number {
-    if (!this.#isDecisionComing) this.#calledMs = this.#clock.nowMs();
-    return this.#calledMs;
+    return this.#isDecisionComing ? this.#calledMs : this.#clock.nowMs();
   }
 
   /** Idle instances are put to work before anyone is refused. */
@@ -199,9 +198,10 @@ export class BatchedModel implements LoadedModel {
   }
 
   /** At the end of this turn of the event loop: what comes together runs together. */
-  #decideSoon(): void {
+  #decideSoon(nowMs: number): void {
     if (this.#isDecisionComing) return;
     this.#isDecisionComing = true;
+    this.#calledMs = nowMs;
     setImmediate(() => {
       this.#isDecisionComing = false;
       this.#decide();
@@ -218,7 +218,7 @@ export class BatchedModel implements LoadedModel {
     while (hasRun && this.#batcher.idleInstances > 0 && this.#batcher.queued > 0) {
       nowMs = this.#clock.nowMs();
       if (nowMs - startMs > INLINE_TURN_MS) {
-        this.#decideSoon();
+        this.#decideSoon(nowMs);
         break;
       }
       hasRun = this.#act(nowMs);
@@ -244,9 +244,10 @@ export class BatchedModel implements LoadedModel {
   #arm(): void {
     const { wakeMs } = this.#batcher;
     if (wakeMs >= this.#armedMs) return;
-    const waitMs = wakeMs - this.#clock.nowMs();
+    const nowMs = this.#clock.nowMs();
+    const waitMs = wakeMs - nowMs;
     if (waitMs < SPIN_BELOW_MS) {
-      this.#decideSoon();
+      this.#decideSoon(nowMs);
       return;
     }
     this.#disarm();

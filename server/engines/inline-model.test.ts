@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { VirtualClock } from '../../common/clock.ts';
 import { Code } from '../../common/status.ts';
 import {
   type AwaitedRequest,
@@ -121,6 +122,29 @@ test("'auto' takes a cheap model inline, and to a worker once it is slow", async
   t.deepEqual(chosen, ['inline: ', 'worker: most runs took more than 600 us']);
   await model.stop();
   for (const instance of instances) t.is(await instance.ended, undefined);
+});
+
+test('a request that comes while others wait for company is as old as it is', async (t) => {
+  const clock = new VirtualClock();
+  const modelPath = join(folder, 'waits.onnx');
+  writeFileSync(modelPath, addModel(1));
+  const model = await createLoadModel()({
+    ...{ model: 'm', version: 1, modelPath, maxBatchSize: 8, maxQueueDelayUs: 500, clock },
+    execution: 'inline',
+  });
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const [early, late] = [sum(1), sum(2)];
+  model.submit(early);
+  await turn();
+  clock.advance(0.2);
+  await turn();
+  model.submit(late);
+  clock.advance(0.3);
+  const [first, second] = [await early.answer, await late.answer];
+  t.is(Math.round(first.timings?.queueNs ?? 0), 500_000);
+  t.is(Math.round(second.timings?.queueNs ?? 0), 300_000);
+  t.is(second.timings?.batchRows, 2);
+  await model.stop();
 });
 
 /** Says that its runs, and its load, took as long as told. */

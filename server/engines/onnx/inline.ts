@@ -50,7 +50,8 @@ class InlineInstance implements EngineInstance {
   readonly #options: InlineOptions;
   readonly #clock: Clock;
   readonly #session: OrtSession;
-  readonly #area: InputArea;
+  /** Let go of when it stops: others may still hold the instance. */
+  #area: InputArea | undefined;
   #running: Promise<void> | undefined;
   #stops = false;
   #settleEnd: () => void = () => {};
@@ -69,13 +70,14 @@ class InlineInstance implements EngineInstance {
   }
 
   run(batch: Batch, done: (outcome: RunOutcome) => void): void {
-    if (this.#running !== undefined || this.#stops) {
+    const area = this.#area;
+    if (this.#running !== undefined || area === undefined) {
       throw new Error('an instance runs one batch at a time');
     }
     const beganMs = this.#clock.nowMs();
     const { runNow } = this.#session;
     if (runNow === undefined) {
-      this.#running = this.#runPublic(batch, beganMs).then((outcome) => {
+      this.#running = this.#runPublic(area, batch, beganMs).then((outcome) => {
         this.#running = undefined;
         done(outcome);
       });
@@ -83,7 +85,7 @@ class InlineInstance implements EngineInstance {
     }
     let outcome: RunOutcome;
     try {
-      const feeds = this.#area.fill(batch);
+      const feeds = area.fill(batch);
       const startedMs = this.#clock.nowMs();
       outcome = this.#outcome(runNow(feeds), beganMs, startedMs);
     } catch (thrown) {
@@ -92,9 +94,9 @@ class InlineInstance implements EngineInstance {
     done(outcome);
   }
 
-  async #runPublic(batch: Batch, beganMs: number): Promise<RunOutcome> {
+  async #runPublic(area: InputArea, batch: Batch, beganMs: number): Promise<RunOutcome> {
     try {
-      const feeds = this.#area.fill(batch);
+      const feeds = area.fill(batch);
       const startedMs = this.#clock.nowMs();
       return this.#outcome(await this.#session.run(feeds), beganMs, startedMs);
     } catch (thrown) {
@@ -105,6 +107,7 @@ class InlineInstance implements EngineInstance {
   async stop(): Promise<void> {
     if (!this.#stops) {
       this.#stops = true;
+      this.#area = undefined;
       await this.#running;
       await this.#session.release();
       this.#settleEnd();
