@@ -12,7 +12,7 @@ test('on Linux the process starts again once, with what it had', (t) => {
   const start = leanStart(LINUX);
   t.deepEqual(start, {
     execArgv: ['--inspect', ...FLAGS],
-    env: { HOME: '/h', MALLOC_MMAP_THRESHOLD_: '2097152', MALLOC_TRIM_THRESHOLD_: '8388608' },
+    env: { HOME: '/h', MALLOC_MMAP_THRESHOLD_: '2097152', MALLOC_TRIM_THRESHOLD_: '1048576' },
   });
   t.is(leanStart({ ...LINUX, ...start }), undefined);
   t.is(leanStart({ ...LINUX, platform: 'darwin' }), undefined);

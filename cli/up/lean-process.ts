@@ -6,7 +6,7 @@
 /** Blocks from this size on go back to the system as soon as they are free: weights, for one. */
 const MMAP_THRESHOLD_BYTES = 2 * 1024 * 1024;
 /** Free memory at the end of a heap that is kept for the next allocation. */
-const TRIM_THRESHOLD_BYTES = 8 * 1024 * 1024;
+const TRIM_THRESHOLD_BYTES = 1024 * 1024;
 /**
  * V8's, for each thread. MiB of each of the two young halves: larger ones are filled with garbage
  * before they are cleaned. Percent by which the old generation may outgrow what was alive in it:
