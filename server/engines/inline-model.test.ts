@@ -147,6 +147,25 @@ test('a request that comes while others wait for company is as old as it is', as
   await model.stop();
 });
 
+test('a model that stops while it moves to a worker leaves no thread behind', async (t) => {
+  const { instances, start } = watched();
+  const modelPath = join(folder, 'moves.onnx');
+  writeFileSync(modelPath, addModel(1));
+  const loadModel = createLoadModel(
+    async (options) => withRunNs(await start(options), () => 1_000),
+    { startInline: async (given) => withRunNs(await startInlineInstance(given), () => 1e8) },
+  );
+  const options = { model: 'm', version: 1, modelPath, maxBatchSize: 1, hasFixedCost: true };
+  const model = await loadModel(options);
+  t.is(model.way, 'inline');
+  const requests = Array.from({ length: 20 }, (_, i) => sum(i));
+  for (const request of requests) model.submit(request);
+  for (const request of requests) await request.answer;
+  await model.stop();
+  while (instances.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  for (const instance of instances) t.is(await instance.ended, undefined);
+});
+
 /** Says that its runs, and its load, took as long as told. */
 function withRunNs(instance: EngineInstance, runNs: () => number): EngineInstance {
   return {

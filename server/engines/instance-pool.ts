@@ -84,6 +84,7 @@ export class InstancePool {
     const slot = this.#slots[index];
     if (slot === undefined || this.#ends || this.#hasFailed) return;
     const instance = await this.#whileStarting(this.#options.startInstance());
+    if (this.#ends || this.#hasFailed) return instance.stop();
     slot.successor = instance;
     if (slot.run === undefined) this.#succeed(slot);
   }
