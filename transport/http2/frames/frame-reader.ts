@@ -1,7 +1,8 @@
 // Finds frames in the chunks of a connection. A frame that lies within a chunk is passed on as a
 // range of that chunk; only a frame cut by a chunk's end is put together in memory of its own, at
-// most the largest frame that we accept, and never more than twice what has come of it.
-import { ErrorCode, FRAME_HEADER_BYTES } from './constants.ts';
+// most the largest frame that we accept, and never more than twice what has come of it. DATA that
+// is cut is passed on in parts, as if it were several frames: large content is never put together.
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from './constants.ts';
 import { checkFrameHeader, readUint32, type ShapeError } from './frame-shape.ts';
 
 /** Takes frames as numbers; `bytes` from `start` to `end` is the payload, valid as long as held. */
@@ -26,6 +27,8 @@ const TOO_LARGE: ShapeError = {
 };
 const EMPTY = new Uint8Array(0);
 const FIRST_CARRY_BYTES = 1024;
+/** Of a DATA frame that is cut, a part of this size is given at once, as a frame of its own. */
+const LEAST_PART_BYTES = 2048;
 
 export class FrameReader {
   readonly #maxFrameBytes: number;
@@ -76,7 +79,7 @@ export class FrameReader {
       if (!this.#accepts(type, flags, streamId, length, sink)) return;
       if (end - at < length) {
         this.#begin(type, flags, streamId, length);
-        this.#fill(chunk, at);
+        this.#takeCut(chunk, at, sink);
         return;
       }
       if (this.#skipping) this.#skipping = false;
@@ -97,7 +100,10 @@ export class FrameReader {
       if (!this.#accepts(type, flags, streamId, first >>> 8, sink)) return chunk.length;
       this.#begin(type, flags, streamId, first >>> 8);
     }
-    at = this.#fill(chunk, at);
+    if (this.#payloadFilled === 0 && chunk.length - at >= this.#length) {
+      return this.#takeRest(chunk, at, sink);
+    }
+    at = this.#takeCut(chunk, at, sink);
     if (this.#payloadFilled < this.#length) return at;
     this.#headerFilled = 0;
     const payload = this.#payload;
@@ -107,6 +113,29 @@ export class FrameReader {
       this.stop();
     }
     return at;
+  }
+
+  /** All that is missing of a frame stands in the chunk: nothing has to be put together. */
+  #takeRest(chunk: Uint8Array, at: number, sink: FrameSink): number {
+    const end = at + this.#length;
+    this.#headerFilled = 0;
+    if (this.#skipping) this.#skipping = false;
+    else if (!sink.onFrame(this.#type, this.#flags, this.#streamId, chunk, at, end)) this.stop();
+    return end;
+  }
+
+  /** A frame that goes on behind the chunk: content is given as it comes, the rest is kept. */
+  #takeCut(chunk: Uint8Array, at: number, sink: FrameSink): number {
+    const end = chunk.length;
+    const isContent = this.#type === FrameType.DATA && (this.#flags & Flag.PADDED) === 0;
+    const isWorth = end - at >= LEAST_PART_BYTES && end - at < this.#length;
+    if (!(isContent && isWorth) || this.#payloadFilled > 0 || this.#skipping) {
+      return this.#fill(chunk, at);
+    }
+    const flags = this.#flags & ~Flag.END_STREAM;
+    this.#length -= end - at;
+    if (!sink.onFrame(this.#type, flags, this.#streamId, chunk, at, end)) this.stop();
+    return end;
   }
 
   #accepts(type: number, flags: number, streamId: number, length: number, sink: FrameSink) {
