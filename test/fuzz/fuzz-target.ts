@@ -47,6 +47,14 @@ function insist(verdict: Verdict): void {
   if (verdict !== undefined) throw new Broken(verdict);
 }
 
+/** A run of one number among many is told once. */
+function shown(input: unknown): string {
+  return fc
+    .stringify(input)
+    .replace(/\b(\d+)(?:,\1){9,}\b/g, (run, one) => `${one} x ${run.split(',').length}`)
+    .slice(0, SHOWN_CHARACTERS);
+}
+
 function resultOf<T>(target: string, batch: Batch, details: fc.RunDetails<T>): BatchResult {
   const { failed, numRuns, seed } = details;
   if (!failed) return { runs: numRuns, failure: undefined };
@@ -55,7 +63,7 @@ function resultOf<T>(target: string, batch: Batch, details: fc.RunDetails<T>): B
   const isBroken = errorInstance instanceof Broken;
   const error = errorInstance instanceof Error ? errorInstance : undefined;
   const why = isBroken ? error?.message : (error?.stack ?? String(errorInstance));
-  const input = fc.stringify(details.counterexample).slice(0, SHOWN_CHARACTERS);
+  const input = shown(details.counterexample);
   const report = `${why}\ninput: ${input}`;
   return { runs: numRuns, failure: { target, seed, path, report } };
 }

@@ -1,6 +1,7 @@
 // All that is fuzzed.
 import { connectionTargets } from './connection-targets.ts';
 import type { FuzzTarget } from './fuzz-target.ts';
+import { grpcClientTarget } from './grpc-client-target.ts';
 import { grpcMessageTargets } from './grpc-message-targets.ts';
 import { grpcServerTarget } from './grpc-server-target.ts';
 import { hpackTargets } from './hpack-targets.ts';
@@ -17,5 +18,6 @@ export const targets: readonly FuzzTarget[] = [
   grpcServerTarget,
   ...modelInferTargets,
   ...nodeClientTargets,
+  grpcClientTarget,
   rawClientTarget,
 ];
