@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { leanStart } from '../cli/up/lean-process.ts';
 import { unavailable } from '../common/status.ts';
 
 const START_TIMEOUT_MS = 30_000;
@@ -21,6 +22,8 @@ export interface Launch {
   /** The only core that it runs on; absent: whichever. */
   readonly core?: number;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Lines that it prints about itself: all that answer nothing. */
+  heard?(line: string): void;
   /** A program that says nothing of itself: its port is known, and it is up when that accepts. */
   readonly ready?: { readonly port: number; untilUp(): Promise<void> };
 }
@@ -28,8 +31,6 @@ export interface Launch {
 export interface Contender {
   readonly name: string;
   readonly port: number;
-  /** What the server printed before 'listening': lines of its own about what it is. */
-  readonly said: readonly string[];
   /** Processor time used so far, all threads; undefined where /proc is absent. */
   cpuMs(): Promise<number | undefined>;
   /** The resident set now and at its peak since resetPeak(). */
@@ -46,6 +47,15 @@ export function nodeScript(script: string, args: readonly string[] = []): readon
   return [process.execPath, '--expose-gc', path, ...args];
 }
 
+/** One of our own servers, with the settings of V8 and glibc that `torus up` gives itself. */
+export function ownServer(name: string, script: string, args: readonly string[] = []): Launch {
+  const command = nodeScript(script, args);
+  const start = leanStart({ platform: process.platform, env: {}, execArgv: [] });
+  if (start === undefined) return { name, command };
+  const [node = '', ...rest] = command;
+  return { name, command: [node, ...start.execArgv, ...rest], environment: start.env };
+}
+
 /** @throws UNAVAILABLE when it does not come up. */
 export async function startContender(launch: Launch): Promise<Contender> {
   const pinned = launch.core === undefined ? [] : ['taskset', '-c', String(launch.core)];
@@ -55,7 +65,7 @@ export async function startContender(launch: Launch): Promise<Contender> {
     env: { ...process.env, ...launch.environment },
   });
   child.stdin.on('error', () => {});
-  const conversation = new Conversation(launch.name, child);
+  const conversation = new Conversation(launch, child);
   let port = launch.ready?.port;
   try {
     if (launch.ready !== undefined) await launch.ready.untilUp();
@@ -67,7 +77,6 @@ export async function startContender(launch: Launch): Promise<Contender> {
   return {
     name: launch.name,
     port,
-    said: conversation.said,
     cpuMs: () => cpuMs(child.pid),
     memory: () => memory(child.pid),
     resetPeak: () => writeFile(`/proc/${child.pid}/clear_refs`, RESET_PEAK),
@@ -78,14 +87,15 @@ export async function startContender(launch: Launch): Promise<Contender> {
 
 /** The lines that a server prints, and who waits for which. */
 class Conversation {
-  readonly said: string[] = [];
   readonly #name: string;
+  readonly #heardLine: (line: string) => void;
   readonly #child: ChildProcess;
   readonly #waiting: { word: string; take: (rest: string) => void }[] = [];
   readonly #gone: Promise<never>;
 
-  constructor(name: string, child: ChildProcess) {
-    this.#name = name;
+  constructor(launch: Launch, child: ChildProcess) {
+    this.#name = launch.name;
+    this.#heardLine = (line) => launch.heard?.(line);
     this.#child = child;
     this.#gone = new Promise((_, reject) => {
       child.once('error', (cause) => reject(this.#error(cause.message)));
@@ -110,7 +120,7 @@ class Conversation {
     const space = line.indexOf(' ');
     const word = space === -1 ? line : line.slice(0, space);
     const at = this.#waiting.findIndex((one) => one.word === word);
-    if (at === -1) this.said.push(line);
+    if (at === -1) this.#heardLine(line);
     else this.#waiting.splice(at, 1)[0]?.take(line.slice(word.length + 1));
   }
 

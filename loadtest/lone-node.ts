@@ -33,6 +33,17 @@ const node = await startNode({
 });
 while (node.waitingFor().length > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 const listener = await serveBackend(node.backend, flags);
+
+let said = '';
+/** Where the models run: on this thread or on workers; it may change while they run. */
+async function tellWays(): Promise<void> {
+  const { values = [] } = (await metrics.getSingleMetric('torus_model_way')?.get()) ?? {};
+  const ways = values.map(({ labels }) => `${labels.model} runs ${labels.way}`).join(', ');
+  if (ways !== said) console.log(ways);
+  said = ways;
+}
+
+await tellWays();
 console.log(`listening ${listener.port}`);
 
 /** The sum over all models. */
@@ -44,10 +55,10 @@ async function total(name: string): Promise<number> {
 answerControlLines({
   calls: () => total('nv_inference_request_success'),
   more: {
-    batches: async () => [
-      await total('nv_inference_count'),
-      await total('nv_inference_exec_count'),
-    ],
+    batches: async () => {
+      await tellWays();
+      return [await total('nv_inference_count'), await total('nv_inference_exec_count')];
+    },
   },
   stop: async () => {
     listener.stop();

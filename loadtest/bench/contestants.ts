@@ -1,6 +1,6 @@
 // Servers that the workloads compare, ours and the rivals, started and ready to be called. A rival
 // that can't be had is named with the reason.
-import { type Launch, nodeScript } from '../contender.ts';
+import { type Launch, nodeScript, ownServer } from '../contender.ts';
 import { writeBody } from '../measure/h2load.ts';
 import type { Side } from '../measure/side.ts';
 import type { Stage } from '../measure/stage.ts';
@@ -28,8 +28,8 @@ export interface Sides {
   readonly sides: readonly Side[];
   /** One line each. */
   readonly missing: readonly string[];
-  /** What ours runs on. */
-  readonly notes: readonly string[];
+  /** What ours say of themselves, as long as they run. */
+  readonly notes: string[];
 }
 
 export interface EchoOptions {
@@ -52,9 +52,9 @@ export function builtEntry(name: string, built: Built, args: readonly string[]):
 async function echoEntry(server: EchoServer, flags: readonly string[], windowBytes: number) {
   switch (server) {
     case OURS:
-      return { launch: { name: server, command: nodeScript('servers/echo.ts', flags) } };
+      return { launch: ownServer(server, 'servers/echo.ts', flags) };
     case OUR_CONNECTION:
-      return { launch: { name: server, command: nodeScript('servers/connection-echo.ts', flags) } };
+      return { launch: ownServer(server, 'servers/connection-echo.ts', flags) };
     case GRPC_JS:
       return { launch: { name: server, command: nodeScript('rivals/grpcjs-echo.ts', flags) } };
     case NODE_HTTP2:
@@ -112,9 +112,9 @@ export async function startSides(
       missing.push(`missing: ${entry.missing}`);
       continue;
     }
-    const contender = await stage.start(entry.launch);
-    const { name } = contender;
-    for (const line of contender.said) notes.push(`${name}: ${line}`);
+    const { name } = entry.launch;
+    const heard = (line: string): void => void notes.push(`${name}: ${line}`);
+    const contender = await stage.start({ ...entry.launch, heard });
     const calls = async (): Promise<number> => (await contender.ask('calls'))[0] ?? Number.NaN;
     const trusted = hasTls ? { trusted: (await stage.certificate()).cert } : {};
     sides.push({ name, contender, path, message, bodyFile, isRight, calls, ...trusted });

@@ -2,7 +2,7 @@
 // Runtime; beside them our echo, which says what is left for a model to cost.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nodeScript } from '../contender.ts';
+import { ownServer } from '../contender.ts';
 import type { Side } from '../measure/side.ts';
 import type { Stage } from '../measure/stage.ts';
 import {
@@ -68,8 +68,8 @@ export async function startInfers(
   if (!servers.includes(OUR_ECHO)) return { ...infers, sides };
   const echo = await startEchos(stage, [OURS], { message, hasTls });
   const renamed = echo.sides.map((side): Side => ({ ...side, name: OUR_ECHO }));
-  const said = echo.notes.map((note) => note.replace(OURS, OUR_ECHO));
-  return { ...infers, sides: [...sides, ...renamed], notes: [...infers.notes, ...said] };
+  infers.notes.push(...echo.notes.map((note) => note.replace(OURS, OUR_ECHO)));
+  return { ...infers, sides: [...sides, ...renamed] };
 }
 
 async function writeModels(stage: Stage, model: Perceptron): Promise<string> {
@@ -85,7 +85,7 @@ async function inferEntry(
   flags: readonly string[],
 ): Promise<Entry> {
   const ownNode = (more: readonly string[]): Entry => ({
-    launch: { name: server, command: nodeScript('lone-node.ts', [folder, ...more, ...flags]) },
+    launch: ownServer(server, 'lone-node.ts', [folder, ...more, ...flags]),
   });
   switch (server) {
     case OURS:

@@ -6,14 +6,20 @@ import { TINY } from '../tiny-mlp.ts';
 import { OURS } from './contestants.ts';
 import { OUR_ECHO, RUST, RUST_NOTE, RUST_THREAD, startInfers } from './inference.ts';
 
+const WARM_UP = { connections: 4, streams: 16 };
+
 export const LATENCY: Workload = {
   name: 'latency',
   title: 'One call at a time, perceptron 16-32-4',
-  about: 'One connection, one stream; percentiles over the calls of each round.',
+  about:
+    'One connection, one stream, after a warm-up with many; percentiles are over the calls of ' +
+    'each round.',
   async run(stage) {
     const servers = [OURS, RUST, RUST_THREAD, OUR_ECHO] as const;
     const { sides, missing, notes } = await startInfers(stage, servers, { model: TINY });
     const plan = { ...stage.roundsPlan, hasPercentiles: true };
+    // One call at a time is too few to warm up a server: its code is to be compiled before.
+    await runContest(sides, WARM_UP.connections, [WARM_UP.streams], { ...plan, rounds: 1 });
     const contest = await runContest(sides, 1, [1], plan);
     const p50 = (rival: string, atMost: number) =>
       target({

@@ -1,5 +1,5 @@
 // What a hop through the router costs, beside the proxies that people put before gRPC servers.
-import { nodeScript } from '../contender.ts';
+import { ownServer } from '../contender.ts';
 import {
   type Contest,
   CPU,
@@ -39,8 +39,9 @@ export const ROUTING: Workload = {
   async run(stage) {
     const { sides, missing, notes } = await startProxies(stage);
     const { roundsPlan } = stage;
-    const single = await runContest(sides, 1, [1], { ...roundsPlan, hasPercentiles: true });
     const closed = await runContest(sides, CONNECTIONS, STREAMS, roundsPlan);
+    // After the others: one call at a time is too few to warm up a server.
+    const single = await runContest(sides, 1, [1], { ...roundsPlan, hasPercentiles: true });
     const echo = await startEchos(stage, [OURS], { message: perceptronRequest(TINY) });
     const renamed = echo.sides.map((side): Side => ({ ...side, name: OUR_ECHO }));
     const rates = sides.map(({ name }) => figureAt(closed, 16, name, RATE)?.median ?? Infinity);
@@ -50,9 +51,9 @@ export const ROUTING: Workload = {
     const equal = await runContest([...sides, ...renamed], CONNECTIONS, [64], paced);
     return {
       tables: [
-        ...contestTable(single, 'closed loop, proxy'),
-        '',
         ...contestTable(closed, 'closed loop, proxy'),
+        '',
+        ...contestTable(single, 'closed loop, proxy'),
         '',
         ...contestTable(equal, `${callsPerSecond} calls/s, proxy`),
       ],
@@ -94,17 +95,16 @@ async function startProxies(stage: Stage): Promise<Sides> {
   const nodes = await Promise.all(
     Array.from({ length: NODES }, (_, at) =>
       stage.start({
-        name: `node ${at}`,
-        command: nodeScript('servers/echo.ts', [INFER_PATH]),
+        ...ownServer(`node ${at}`, 'servers/echo.ts', [INFER_PATH]),
         core: stage.plan.clientCore,
       }),
     ),
   );
   const ports = nodes.map(({ port }) => port);
   const message = perceptronRequest(TINY);
-  const router = nodeScript('servers/router.ts', [TINY.name, ...ports.map(String)]);
+  const args = [TINY.name, ...ports.map(String)];
   const entries: Entry[] = [
-    { launch: { name: OURS, command: router } },
+    { launch: ownServer(OURS, 'servers/router.ts', args) },
     await envoyEntry(stage.folder, ports),
     await nginxEntry(stage.folder, ports),
   ];
