@@ -1,6 +1,6 @@
 // Messages of 16 MB, both ways: how often bytes are copied, and how many are held.
 import { type Spread, spread, spreadText } from '../comparison.ts';
-import { figureAt, RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
+import { CPU, figureAt, RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
 import { runRound } from '../measure/closed-rounds.ts';
 import { tableOf, target } from '../measure/outcome.ts';
 import type { Stage } from '../measure/stage.ts';
@@ -40,7 +40,14 @@ export const LARGE_TENSORS: Workload = {
         least: toMebibytes(rate.least),
         most: toMebibytes(rate.most),
       };
-      return [name, spreadText(perSecond, 0), spreadText(peaks.get(name), 1)];
+      const cpuUs = figureAt(contest, STREAMS, name, CPU);
+      const cpuMs = cpuUs && {
+        median: cpuUs.median / 1_000,
+        least: cpuUs.least / 1_000,
+        most: cpuUs.most / 1_000,
+      };
+      const peak = spreadText(peaks.get(name), 1);
+      return [name, spreadText(perSecond, 0), spreadText(cpuMs, 1), peak];
     });
     const rate = (rival: string, atLeast: number) =>
       target({
@@ -49,7 +56,10 @@ export const LARGE_TENSORS: Workload = {
         atLeast,
       });
     return {
-      tables: tableOf(['server', 'MiB/s each way', 'peak memory, messages a call'], rows),
+      tables: tableOf(
+        ['server', 'MiB/s each way', 'server CPU ms a call', 'peak memory, messages a call'],
+        rows,
+      ),
       targets: [
         rate(GRPC_JS, 3),
         rate(TONIC, 0.8),
