@@ -31,6 +31,19 @@ export const KEEPALIVE_TIME_MS = 10_000;
 /** No answer to a ping in this time: the connection is lost, its calls fail with UNAVAILABLE. */
 export const KEEPALIVE_TIMEOUT_MS = 5_000;
 
+/**
+ * What a server may send of an answer before it is taken: a caller that takes nothing costs so
+ * much. One that takes what comes is given more, up to the second, and all of a connection's calls
+ * together so much more than the first as the third says.
+ */
+export const STREAM_WINDOW_BYTES = 65_535;
+export const MOST_STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+export const WINDOW_GROWTH_BYTES = 32 * 1024 * 1024;
+/** More than all its streams' windows together, so that no call waits for another to be taken. */
+const CONNECTION_WINDOW_BYTES = 512 * 1024 * 1024;
+/** Calls of a connection, whatever the server allows; further ones go over another, or wait. */
+export const MAX_CALLS_PER_CONNECTION = 1_000;
+
 export interface ClientOptions {
   /** host:port, [IPv6]:port */
   readonly address: string;
@@ -198,9 +211,14 @@ class Client implements GrpcClient, Carrier {
 function connectionFor(options: ClientOptions): ConnectionOptions {
   const { keepalive = { timeMs: KEEPALIVE_TIME_MS, timeoutMs: KEEPALIVE_TIMEOUT_MS } } = options;
   return connectionOptions(false, {
+    streamWindowBytes: STREAM_WINDOW_BYTES,
+    mostStreamWindowBytes: MOST_STREAM_WINDOW_BYTES,
+    windowGrowthBytes: WINDOW_GROWTH_BYTES,
+    connectionWindowBytes: CONNECTION_WINDOW_BYTES,
     ...options.connection,
     limits: {
       ...DEFAULT_LIMITS,
+      openedStreams: MAX_CALLS_PER_CONNECTION,
       keepaliveMs: keepalive.timeMs,
       keepaliveTimeoutMs: keepalive.timeoutMs,
       isKeptAliveIdle: false,

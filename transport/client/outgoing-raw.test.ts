@@ -10,6 +10,7 @@ import { type Connector, conformance } from '../conformance.contract.ts';
 import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import { headerField } from '../http2/hpack/header-field.ts';
+import { invokeUnary } from '../invoke.ts';
 import type {
   RawBackend,
   RawCall,
@@ -19,7 +20,7 @@ import type {
   RawRequest,
 } from '../raw-call.ts';
 import { serveGrpc } from '../server/serve-grpc.ts';
-import { connectGrpc } from './client.ts';
+import { connectGrpc, STREAM_WINDOW_BYTES } from './client.ts';
 import {
   addressOf,
   answer,
@@ -176,16 +177,39 @@ test('what is not consumed is not sent: a window is all that is held', async (t)
   const listener = new Listener();
   const request = client.open(PATH, FIELDS, Number.POSITIVE_INFINITY, listener);
   request.sendData(framed(''), true);
-  await until(() => listener.bytes === 1_048_576);
+  await until(() => listener.bytes === STREAM_WINDOW_BYTES);
   await settle();
-  t.is(listener.bytes, 1_048_576, 'the window of a stream');
-  request.consumeAnswer(1_048_576);
-  await until(() => listener.bytes === 2_097_152);
+  t.is(listener.bytes, STREAM_WINDOW_BYTES, 'the window of a stream');
+  request.consumeAnswer(STREAM_WINDOW_BYTES);
+  await until(() => listener.bytes === 3 * STREAM_WINDOW_BYTES);
   request.reset(ErrorCode.CANCEL);
   const [stream] = sending;
   if (stream !== undefined && !stream.closed) await once(stream, 'close');
   t.deepEqual(listener.heard, [['headers', '200', false]]);
   t.is(stream?.rstCode, 8);
+  client.close();
+  await server.stop();
+});
+
+test('calls that nobody takes the answers of keep no other from its own', async (t) => {
+  const script: Script = (stream) => answer(stream, framed(Buffer.alloc(1_000_000)));
+  const server = await foreignServer(script, { maxSessionMemory: 1_000 });
+  const client = connectGrpc({ address: server.address, methods: METHODS, maxConnections: 1 });
+  const slow = Array.from({ length: 90 }, () => {
+    const listener = new Listener();
+    const request = client.open(PATH, FIELDS, Number.POSITIVE_INFINITY, listener);
+    request.sendData(framed(''), true);
+    return { listener, request };
+  });
+  await until(() => slow.every(({ listener }) => listener.bytes === STREAM_WINDOW_BYTES));
+  const { response } = await invokeUnary(client, PATH, new Uint8Array());
+  t.is(response.length, 1_000_000);
+  t.is(server.accepted(), 1);
+  for (const { listener, request } of slow) {
+    t.is(listener.bytes, STREAM_WINDOW_BYTES);
+    request.reset(ErrorCode.CANCEL);
+  }
+  t.is(client.held.calls, 0);
   client.close();
   await server.stop();
 });

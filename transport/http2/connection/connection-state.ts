@@ -14,6 +14,7 @@ import { Keepalive } from './keepalive.ts';
 import type { ConnectionLimits, LimitName } from './limits.ts';
 import { Progress, Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
+import { WindowGrowth } from './window-growth.ts';
 
 export interface ConnectionOptions {
   readonly isServer: boolean;
@@ -22,6 +23,10 @@ export interface ConnectionOptions {
   readonly streamWindowBytes: number;
   /** The same for all streams together: what the connection's memory is bounded by. */
   readonly connectionWindowBytes: number;
+  /** A stream that is consumed as it comes is given more, up to this ... */
+  readonly mostStreamWindowBytes: number;
+  /** ... out of so much for all streams of the connection together; 0: none is. */
+  readonly windowGrowthBytes: number;
   /** The largest frame that the peer may send; 16,384 at least. */
   readonly maxFrameBytes: number;
   /** The peer's HPACK table. */
@@ -81,6 +86,7 @@ export class ConnectionState {
   readonly startedMs: number;
   stallCheckedMs: number;
 
+  readonly #growth: WindowGrowth;
   #lastFound: Stream | undefined = undefined;
 
   constructor(options: ConnectionOptions, handler: ConnectionHandler, nowMs: number) {
@@ -94,6 +100,11 @@ export class ConnectionState {
     this.encoder = new HpackEncoder();
     this.budgets = new Budgets(options.limits, nowMs);
     this.receiveWindowBytes = options.connectionWindowBytes;
+    this.#growth = new WindowGrowth(
+      options.streamWindowBytes,
+      options.mostStreamWindowBytes,
+      options.windowGrowthBytes,
+    );
     this.nextLocalStreamId = options.isServer ? 2 : 1;
     this.nowMs = nowMs;
     this.keepalive = new Keepalive(options.limits, nowMs);
@@ -220,16 +231,17 @@ export class ConnectionState {
   creditStream(stream: Stream, bytes: number): void {
     if (stream.receiving === Progress.ENDED || stream.isClosed) return;
     stream.creditBytes += bytes;
-    if (stream.creditBytes * 2 < this.options.streamWindowBytes) return;
-    writeWindowUpdate(this.output, stream.id, stream.creditBytes);
-    stream.receiveWindowBytes += stream.creditBytes;
+    if (stream.creditBytes * 2 < stream.windowBytes) return;
+    const bytesMore = stream.creditBytes + this.#growth.grow(stream);
+    writeWindowUpdate(this.output, stream.id, bytesMore);
+    stream.receiveWindowBytes += bytesMore;
     stream.creditBytes = 0;
   }
 
   get canOpen(): boolean {
     return (
       !(this.isFailed || this.isGoawayReceived || this.isDraining) &&
-      this.localStreams < this.peerMaxStreams &&
+      this.localStreams < Math.min(this.peerMaxStreams, this.limits.openedStreams) &&
       !this.isExhausted
     );
   }
@@ -262,6 +274,7 @@ export class ConnectionState {
 
   #remove(stream: Stream, ending: number): void {
     stream.isClosed = true;
+    this.#growth.release(stream);
     this.streams.delete(stream.id);
     if (this.#lastFound === stream) this.#lastFound = undefined;
     this.closed.add(stream.id, ending);

@@ -127,6 +127,8 @@ class Conversation {
       connectionOptions(isServer, {
         streamWindowBytes: windows(),
         connectionWindowBytes: windows(),
+        mostStreamWindowBytes: windows(),
+        windowGrowthBytes: this.random(2) * 50_000,
       });
     this.clientHandler = new CollectHandler((stream, bytes) => {
       this.unconsumed.set(stream, (this.unconsumed.get(stream) ?? 0) + bytes);

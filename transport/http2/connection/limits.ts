@@ -4,6 +4,8 @@
 export interface ConnectionLimits {
   /** Open streams of the peer; one more is answered REFUSED_STREAM, which is safe to try again. */
   readonly concurrentStreams: number;
+  /** Streams that this side has open, whatever the peer allows; open() gives no more. */
+  readonly openedStreams: number;
   /**
    * Fields with 32 bytes each on top; a larger list ends its stream with ENHANCE_YOUR_CALM, or is
    * answered by a handler that has onRefused().
@@ -48,6 +50,7 @@ export interface ConnectionLimits {
 
 export const DEFAULT_LIMITS: ConnectionLimits = {
   concurrentStreams: 1_000,
+  openedStreams: Number.POSITIVE_INFINITY,
   headerListBytes: 16_384,
   headerBlockBytes: 65_536,
   continuationFrames: 16,

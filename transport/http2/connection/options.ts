@@ -20,6 +20,8 @@ export function connectionOptions(
     limits: DEFAULT_LIMITS,
     streamWindowBytes: STREAM_WINDOW_BYTES,
     connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+    mostStreamWindowBytes: STREAM_WINDOW_BYTES,
+    windowGrowthBytes: 0,
     maxFrameBytes: MAX_FRAME_BYTES,
     headerTableBytes: INITIAL_TABLE_BYTES,
     pool: THREAD_POOL,

@@ -112,6 +112,8 @@ export class Scenario {
         limits,
         streamWindowBytes: 65_535,
         connectionWindowBytes: 100_000,
+        mostStreamWindowBytes: 65_535,
+        windowGrowthBytes: 0,
         maxFrameBytes: 16_384,
         headerTableBytes: numbers.headerTableBytes ?? 4_096,
         pool: new BlockPool(),

@@ -25,6 +25,8 @@ export class Stream {
   receiving: number = Progress.NONE;
   /** What the peer may send before it must wait. */
   receiveWindowBytes: number;
+  /** The same when all that came has been consumed. */
+  windowBytes: number;
   /** Handed to the owner and not consumed yet. */
   unconsumedBytes = 0;
   /** Consumed, and not given back to the peer yet. */
@@ -67,6 +69,7 @@ export class Stream {
   constructor(id: number, receiveWindowBytes: number, sendWindowBytes: number) {
     this.id = id;
     this.receiveWindowBytes = receiveWindowBytes;
+    this.windowBytes = receiveWindowBytes;
     this.sendWindowBytes = sendWindowBytes;
   }
 
