@@ -33,7 +33,7 @@ interface EchoServer {
 async function listen(server: net.Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  // A target's thread and a test's process end without telling.
+  // Whoever fuzzes ends without telling.
   server.unref();
   return (server.address() as net.AddressInfo).port;
 }

@@ -54,7 +54,7 @@ if (values.only !== undefined && !names.includes(values.only)) {
   const { only, path } = values;
   console.log(`fuzzing ${only ?? names.join(', ')} for ${durationMs / 1000} s, seed ${seed}`);
   const module = new URL('./targets.ts', import.meta.url);
-  const tallies = await runWatched({ module, names, only, seed, path, durationMs });
+  const tallies = await runWatched({ module, only, seed, path, durationMs });
   print(tallies);
   const failures = tallies.flatMap(({ failure }) => failure ?? []);
   for (const failure of failures) save(failure);

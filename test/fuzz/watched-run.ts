@@ -1,51 +1,63 @@
-// Runs a campaign in a thread and watches it: what hangs, ends the thread or fills its heap is a
-// failure like any other, with the target and the seed of the batch.
-import { Worker } from 'node:worker_threads';
+// Runs a campaign in a process of its own and watches it: what hangs, ends the process or fills its
+// heap is a failure like any other, with the target and the seed of the batch.
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { TargetTally } from './campaign.ts';
-import type { ThreadWork } from './fuzz-thread.ts';
+import type { FuzzNews, FuzzWork } from './fuzz-process.ts';
 
 /** A batch takes a fraction of a second, and making a failing input smaller 35 s at most. */
 const HANG_MS = 60_000;
 /** Targets keep nothing: a heap that grows beyond this leaks. */
 const HEAP_MB = 768;
+/** Of what it wrote before it ended. */
+const SHOWN_CHARACTERS = 2_000;
 
-export interface WatchedOptions extends Omit<ThreadWork, 'cells' | 'module'> {
+export interface WatchedOptions extends Omit<FuzzWork, 'module'> {
   readonly module: URL;
-  /** Of all targets in the module, in its order. */
-  readonly names: readonly string[];
   readonly hangMs?: number;
   readonly heapMb?: number;
 }
 
 export function runWatched(options: WatchedOptions): Promise<readonly TargetTally[]> {
-  const { module, names, hangMs = HANG_MS, heapMb = HEAP_MB, ...rest } = options;
-  const cells = new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT);
-  const shared = new Int32Array(cells);
-  const workerData: ThreadWork = { ...rest, module: module.href, cells };
-  const thread = new Worker(new URL('./fuzz-thread.ts', import.meta.url), {
-    workerData,
-    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+  const { module, hangMs = HANG_MS, heapMb = HEAP_MB, ...rest } = options;
+  const work: FuzzWork = { ...rest, module: module.href };
+  const file = fileURLToPath(new URL('./fuzz-process.ts', import.meta.url));
+  const child = fork(file, [JSON.stringify(work)], {
+    execArgv: [`--max-old-space-size=${heapMb}`],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
+  let latest = { target: 'unknown', seed: options.seed };
+  let written = '';
+  let hanging: NodeJS.Timeout | undefined;
+  let verdict: readonly TargetTally[] | undefined;
   const broken = (what: string): readonly TargetTally[] => {
-    const target = names[Atomics.load(shared, 0)] ?? 'unknown';
-    const failure = { target, seed: Atomics.load(shared, 1), path: '', report: what };
-    return [{ target, runs: 0, spentMs: 0, failure }];
+    const failure = { ...latest, path: '', report: what };
+    return [{ target: latest.target, runs: 0, spentMs: 0, failure }];
   };
+  const wait = (): void => {
+    clearTimeout(hanging);
+    hanging = setTimeout(() => {
+      verdict ??= broken(`hangs: no end of a batch in ${hangMs} ms`);
+      child.kill('SIGKILL');
+    }, hangMs);
+  };
+  child.stderr?.on('data', (chunk: Buffer) => {
+    written = (written + chunk.toString()).slice(0, SHOWN_CHARACTERS);
+  });
+  child.on('message', (news: FuzzNews) => {
+    if ('tallies' in news) {
+      verdict ??= news.tallies;
+      child.kill('SIGKILL');
+    } else {
+      latest = news;
+      wait();
+    }
+  });
+  wait();
   return new Promise((resolve) => {
-    let [seen, seenMs] = [-1, performance.now()];
-    const watch = setInterval(() => {
-      const batches = Atomics.load(shared, 2);
-      if (batches !== seen) [seen, seenMs] = [batches, performance.now()];
-      else if (performance.now() - seenMs > hangMs) {
-        finish(broken(`hangs: no end of a batch in ${hangMs} ms`));
-      }
-    }, 250);
-    const finish = (tallies: readonly TargetTally[]): void => {
-      clearInterval(watch);
-      resolve(thread.terminate().then(() => tallies));
-    };
-    thread.once('message', finish);
-    thread.once('error', (error) => finish(broken(`ends its thread: ${error.stack ?? error}`)));
-    thread.once('exit', (code) => finish(broken(`ends its thread with code ${code}`)));
+    child.once('close', (code, signal) => {
+      clearTimeout(hanging);
+      resolve(verdict ?? broken(`ends its process with ${signal ?? code}: ${written}`));
+    });
   });
 }
