@@ -3,7 +3,8 @@ import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { type Connector, conformance } from '../conformance.contract.ts';
 import { serveGrpc } from '../grpcjs/server.ts';
-import { connectGrpc } from './client.ts';
+import { MIN_MAX_FRAME_BYTES } from '../http2/frames/constants.ts';
+import { connectGrpc, MOST_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from './client.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 
@@ -21,3 +22,9 @@ const toGrpcjs: Connector = async (backend, maxMessageBytes) => {
 };
 
 conformance(test, 'our client to grpc-js', toGrpcjs);
+
+test('windows hold whole frames, or each would end in a frame of next to nothing', (t) => {
+  for (const windowBytes of [STREAM_WINDOW_BYTES, MOST_STREAM_WINDOW_BYTES]) {
+    t.is(windowBytes % MIN_MAX_FRAME_BYTES, 0);
+  }
+});

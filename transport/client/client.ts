@@ -34,11 +34,14 @@ export const KEEPALIVE_TIMEOUT_MS = 5_000;
 /**
  * What a server may send of an answer before it is taken: a caller that takes nothing costs so
  * much. One that takes what comes is given more, up to the second, and all of a connection's calls
- * together so much more than the first as the third says.
+ * together so much more than the first as the third says. Whole frames fit: a byte less, and each
+ * window ends in a frame of next to nothing.
  */
-export const STREAM_WINDOW_BYTES = 65_535;
+export const STREAM_WINDOW_BYTES = 64 * 1024;
 export const MOST_STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 export const WINDOW_GROWTH_BYTES = 32 * 1024 * 1024;
+/** Servers end a window with what fits: honest ones send many small frames, unlike a flood. */
+const TINY_DATA_PER_SECOND = 100_000;
 /** More than all its streams' windows together, so that no call waits for another to be taken. */
 const CONNECTION_WINDOW_BYTES = 512 * 1024 * 1024;
 /** Calls of a connection, whatever the server allows; further ones go over another, or wait. */
@@ -219,6 +222,7 @@ function connectionFor(options: ClientOptions): ConnectionOptions {
     limits: {
       ...DEFAULT_LIMITS,
       openedStreams: MAX_CALLS_PER_CONNECTION,
+      tinyDataPerSecond: TINY_DATA_PER_SECOND,
       keepaliveMs: keepalive.timeMs,
       keepaliveTimeoutMs: keepalive.timeoutMs,
       isKeptAliveIdle: false,
