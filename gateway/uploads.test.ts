@@ -10,6 +10,7 @@ import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
 import { httpBlobs } from '../stores/blobs/http-client.ts';
 import { postStream } from '../stores/blobs/http-post.ts';
 import { serveBlobs } from '../stores/blobs/http-server.ts';
+import { drip } from '../test/support/drip.ts';
 import type { GatewayOptions } from './gateway.ts';
 import { startedGateway } from './testing/started.ts';
 
@@ -126,33 +127,15 @@ test('an upload that stalls is cut with 408 and leaves nothing', async (t) => {
   t.deepEqual(await blobs.list('', 10), []);
 });
 
-/** Sends the start of a request, then a byte now and then, until the server ends it. */
-function drip(url: string, start: string): Promise<string> {
-  let timer: NodeJS.Timeout | undefined;
-  const socket = dial(Number(new URL(url).port), '127.0.0.1', () => {
-    socket.write(start);
-    timer = setInterval(() => socket.write('x'), 20);
-  });
-  socket.on('error', () => undefined);
-  return new Promise((resolve) => {
-    let answer = '';
-    socket.on('data', (chunk) => {
-      answer += chunk.toString();
-    });
-    socket.on('close', () => {
-      clearInterval(timer);
-      resolve(answer);
-    });
-  });
-}
-
 const errorIn = (answer: string): Record<string, unknown> =>
   JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Record<string, unknown>;
 
 test('uploads that drip are cut with 408, many at once, and leave nothing', async (t) => {
   const { gateway, blobs, incoming } = await start(t, { uploadWindowMs: 300 });
   const file = 'POST /api/v1/blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';
-  const answers = await Promise.all(Array.from({ length: 16 }, () => drip(gateway.url, file)));
+  const answers = await Promise.all(
+    Array.from({ length: 16 }, () => drip(Number(new URL(gateway.url).port), file)),
+  );
   for (const answer of answers) {
     t.regex(answer, /^HTTP\/1.1 408 /);
     t.is(errorIn(answer).code, 'DEADLINE_EXCEEDED');
@@ -169,7 +152,7 @@ test('a form that never comes to a file, or stops in one, is cut with 408', asyn
     'POST /api/v1/models/m/versions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n' +
     'content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\ncontent-disposition: form-data;';
   for (const part of [' name="a', ' name="f"; filename="m.onnx"\r\n\r\n']) {
-    const answer = await drip(gateway.url, head + part);
+    const answer = await drip(Number(new URL(gateway.url).port), head + part);
     t.regex(answer, /^HTTP\/1.1 408 /, part);
     t.is(errorIn(answer).code, 'DEADLINE_EXCEEDED');
   }
@@ -187,8 +170,8 @@ test('fields of a form that are no files are bounded', async (t) => {
 test('header lines that drip are answered 408 and the connection ends', async (t) => {
   const { gateway } = await start(t, { headersTimeoutMs: 300 });
   const answers = await Promise.all([
-    drip(gateway.url, 'GET /v2 HTTP/1.1\r\nhost: x\r\nx: '),
-    drip(gateway.url, 'GET /'),
+    drip(Number(new URL(gateway.url).port), 'GET /v2 HTTP/1.1\r\nhost: x\r\nx: '),
+    drip(Number(new URL(gateway.url).port), 'GET /'),
   ]);
   for (const answer of answers) {
     t.regex(answer, /^HTTP\/1.1 408 /);

@@ -1,7 +1,7 @@
-import { connect as dial } from 'node:net';
 import test from 'ava';
 import { VirtualClock } from '../common/clock.ts';
 import { Code, StatusError, unavailable } from '../common/status.ts';
+import { drip } from '../test/support/drip.ts';
 import { ANSWER_TIMEOUT_MS, serveObserve } from './observe.ts';
 
 const options = {
@@ -70,24 +70,12 @@ test('a port in use is told with the flag', async (t) => {
 test('header lines that drip, and what is no HTTP, are answered before the end', async (t) => {
   const server = await serveObserve({ ...options, headersTimeoutMs: 300 });
   t.teardown(() => server.stop());
-  const answerTo = (start: string): Promise<string> => {
-    let timer: NodeJS.Timeout | undefined;
-    const socket = dial(server.port, '127.0.0.1', () => {
-      socket.write(start);
-      timer = setInterval(() => socket.write('x'), 20);
-    });
-    socket.on('error', () => undefined);
-    return new Promise((resolve) => {
-      let answer = '';
-      socket.on('data', (chunk) => {
-        answer += chunk.toString();
-      });
-      socket.on('close', () => {
-        clearInterval(timer);
-        resolve(answer);
-      });
-    });
-  };
-  t.regex(await answerTo('GET /livez HTTP/1.1\r\nx: '), /^HTTP\/1.1 408 .*"DEADLINE_EXCEEDED"/s);
-  t.regex(await answerTo('GET / HTTP/9.9\r\n\r\n'), /^HTTP\/1.1 400 .*"INVALID_ARGUMENT"/s);
+  t.regex(
+    await drip(server.port, 'GET /livez HTTP/1.1\r\nx: '),
+    /^HTTP\/1.1 408 .*"DEADLINE_EXCEEDED"/s,
+  );
+  t.regex(
+    await drip(server.port, 'GET / HTTP/9.9\r\n\r\n'),
+    /^HTTP\/1.1 400 .*"INVALID_ARGUMENT"/s,
+  );
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
+import { drip } from '../../test/support/drip.ts';
 import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
@@ -49,26 +50,6 @@ test('an upload that is cut leaves nothing', async (t) => {
   while ((await readdir(incoming)).length > 0) await new Promise((r) => setImmediate(r));
   t.deepEqual(await store.list('', 10), []);
 });
-
-/** Sends the start of a request, then a byte now and then, until the server ends it. */
-function drip(port: number, start: string): Promise<string> {
-  let timer: NodeJS.Timeout | undefined;
-  const socket = dial(port, '127.0.0.1', () => {
-    socket.write(start);
-    timer = setInterval(() => socket.write('x'), 20);
-  });
-  socket.on('error', () => undefined);
-  return new Promise((resolve) => {
-    let answer = '';
-    socket.on('data', (chunk) => {
-      answer += chunk.toString();
-    });
-    socket.on('close', () => {
-      clearInterval(timer);
-      resolve(answer);
-    });
-  });
-}
 
 const UPLOAD = 'POST /blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';
 

@@ -4,22 +4,11 @@ import { once } from 'node:events';
 import http2, { type ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';
 import test from 'ava';
-import { createLog } from '../../common/log.ts';
-import { Code, StatusError } from '../../common/status.ts';
-import { type Connector, conformance } from '../conformance.contract.ts';
 import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import { headerField } from '../http2/hpack/header-field.ts';
 import { invokeUnary } from '../invoke.ts';
-import type {
-  RawBackend,
-  RawCall,
-  RawCallee,
-  RawCaller,
-  RawOpener,
-  RawRequest,
-} from '../raw-call.ts';
-import { serveGrpc } from '../server/serve-grpc.ts';
+import type { RawCaller } from '../raw-call.ts';
 import { connectGrpc, STREAM_WINDOW_BYTES } from './client.ts';
 import {
   addressOf,
@@ -30,73 +19,6 @@ import {
   PATH,
   type Script,
 } from './foreign-server.contract.ts';
-
-const log = createLog({ role: 'test', level: 'silent' });
-
-/** Joins the two ends of a call; what one end can't send on, it doesn't consume at the other. */
-class Passing implements RawCallee, RawCaller {
-  readonly #call: RawCall;
-  readonly #request: RawRequest;
-  #requestOwed = 0;
-  #answerOwed = 0;
-
-  constructor(call: RawCall, opener: RawOpener) {
-    this.#call = call;
-    this.#request = opener.open(call.path, call.fields, call.deadlineMs, this);
-  }
-  onRequestData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
-    const hasRoom = this.#request.sendData(bytes.subarray(start, end), isEnd);
-    if (hasRoom) this.#call.consumeRequest(end - start);
-    else this.#requestOwed += end - start;
-  }
-  onRequestWritable(): void {
-    this.#call.consumeRequest(this.#requestOwed);
-    this.#requestOwed = 0;
-  }
-  onCallerGone(code: number): void {
-    this.#request.reset(code);
-  }
-  onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
-    this.#call.sendHeaders(fields, isEnd);
-  }
-  onAnswerData(bytes: Uint8Array, start: number, end: number): void {
-    const hasRoom = this.#call.sendData(bytes.subarray(start, end));
-    if (hasRoom) this.#request.consumeAnswer(end - start);
-    else this.#answerOwed += end - start;
-  }
-  onAnswerWritable(): void {
-    this.#request.consumeAnswer(this.#answerOwed);
-    this.#answerOwed = 0;
-  }
-  onAnswerTrailers(fields: readonly HeaderField[]): void {
-    this.#call.sendTrailers(fields);
-  }
-  onAnswerLost(_code: number, _isUnprocessed: boolean, why: string): void {
-    this.#call.fail(new StatusError(Code.UNAVAILABLE, why));
-  }
-}
-
-const throughProxy: Connector = async (backend, maxMessageBytes) => {
-  const common = { host: '127.0.0.1', port: 0, log, maxMessageBytes };
-  const methods = backend.methods;
-  const node = await serveGrpc({ ...common, backend });
-  const upstream = connectGrpc({ address: node.address, methods, maxMessageBytes });
-  const raw: RawBackend = { rawMethods: methods, raw: (call) => new Passing(call, upstream) };
-  const nothing = { methods: new Map(), unary: () => {}, stream: () => {} };
-  const proxy = await serveGrpc({ ...common, backend: nothing, raw });
-  const client = connectGrpc({ address: proxy.address, methods, maxMessageBytes });
-  return {
-    backend: client,
-    stop: async () => {
-      client.close();
-      proxy.stop();
-      upstream.close();
-      node.stop();
-    },
-  };
-};
-
-conformance(test, 'ours through a raw proxy', throughProxy);
 
 type Heard = readonly [what: string, ...details: unknown[]];
 

@@ -7,113 +7,50 @@ import { inflateLater, inflateNow } from '../grpc/gzip.ts';
 import { PREFIX_BYTES, writePrefix } from '../grpc/message-prefix.ts';
 import { MessageReader } from '../grpc/message-reader.ts';
 import type { Outcome } from '../grpc/status-fields.ts';
-import type { Stream } from '../http2/connection/stream.ts';
-import { ErrorCode } from '../http2/frames/constants.ts';
 import { readUint32 } from '../http2/frames/frame-shape.ts';
-import { HeaderList } from '../http2/hpack/header-list.ts';
+import { Answered } from './answered.ts';
 import type { Link } from './link.ts';
-import { type Carrier, expired, lossOf, Outgoing } from './outgoing.ts';
-import { outcomeOf, type ResponseHead, responseHead } from './response-head.ts';
+import type { Carrier } from './outgoing.ts';
 
 /** Copied into the frame at once, so that one is enough. */
 const PREFIX = new Uint8Array(PREFIX_BYTES);
 const NO_BYTES = new Uint8Array(0);
-/** Of an answer whose content ended the stream. */
-const NO_TRAILERS = new HeaderList([], 0, undefined);
-
-export class OutgoingUnary extends Outgoing {
-  readonly #call: UnaryCall;
-  #stream: Stream | undefined;
-  #head: ResponseHead | undefined;
+export class OutgoingUnary extends Answered<UnaryCall> {
   #message: Uint8Array | undefined;
   #isCompressed = false;
   /** For answers that don't come in one frame. */
   #reader: MessageReader | undefined;
-  #isDone = false;
 
   constructor(carrier: Carrier, call: UnaryCall) {
-    super(carrier, call.deadlineMs, call.request.length);
-    this.#call = call;
-    call.onCancel = () => this.#cancel();
+    super(carrier, call, call.request.length);
   }
 
   start(link: Link, nowMs: number): boolean {
-    const { path, metadata, request } = this.#call;
-    const { connection, headers } = link;
-    const varying = headers.varying(this.deadlineMs - nowMs, metadata);
-    const stream = connection.openRepeated(headers.constant(path), varying, false);
+    const stream = this.open(link, nowMs);
     if (stream === undefined) return false;
-    this.link = link;
-    this.#stream = stream;
-    stream.context = this;
+    const { request } = this.call;
     writePrefix(PREFIX, 0, request.length);
-    connection.sendPrefixed(stream, PREFIX, request, true);
+    link.connection.sendPrefixed(stream, PREFIX, request, true);
     return true;
   }
 
-  onHead(list: HeaderList, isEnd: boolean): void {
-    const head = responseHead(list);
-    this.#head = head;
-    if (isEnd && head.hasStatus) {
-      this.#end(outcomeOf(list, head.httpStatus));
-      return;
-    }
-    const error = head.error();
-    if (error !== undefined) this.#fail(error);
-    else if (isEnd) this.#end(outcomeOf(list, head.httpStatus));
-  }
-
   onData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
-    if (this.#isDone) return;
-    if (this.#stream !== undefined) this.link?.connection.consume(this.#stream, end - start);
+    if (this.isDone) return;
+    if (this.stream !== undefined) this.link?.connection.consume(this.stream, end - start);
     if (this.#isWhole(bytes, start, end)) {
       this.#message = bytes.subarray(start + PREFIX_BYTES, end);
     } else {
       try {
         this.#read(bytes, start, end);
       } catch (thrown) {
-        this.#fail(statusOf(thrown));
+        this.failHere(statusOf(thrown));
         return;
       }
     }
-    if (isEnd) this.#end(outcomeOf(NO_TRAILERS, this.#head?.httpStatus ?? 0));
-  }
-
-  onTrailers(list: HeaderList): void {
-    if (!this.#isDone) this.#end(outcomeOf(list, this.#head?.httpStatus ?? 0));
-  }
-
-  onLost(code: number, isUnprocessed: boolean, why: string, isConnection: boolean): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    const hasAnswer = this.#head !== undefined;
-    this.#call.fail(lossOf(this.address, code, isUnprocessed, why, isConnection, hasAnswer));
+    if (isEnd) this.endedBare();
   }
 
   onWritable(): void {}
-
-  refuse(error: StatusError): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    this.#call.fail(error);
-  }
-
-  expire(): void {
-    this.#fail(expired(this.#call.path, this.address));
-  }
-
-  #cancel(): void {
-    this.#fail(new StatusError(Code.CANCELLED, 'caller cancelled'));
-  }
-
-  /** Ends the call from this side. */
-  #fail(error: StatusError): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    if (this.#stream === undefined) this.carrier.forget(this);
-    else this.link?.reset(this.#stream, ErrorCode.CANCEL);
-    this.#call.fail(error);
-  }
 
   /** The frame is one message, not compressed, and nothing else. */
   #isWhole(bytes: Uint8Array, start: number, end: number): boolean {
@@ -135,16 +72,16 @@ export class OutgoingUnary extends Outgoing {
       const message = this.#reader.next();
       if (message === undefined) return;
       if (this.#message !== undefined) {
-        throw new StatusError(Code.INTERNAL, `${this.#call.path} answered more than once`);
+        throw new StatusError(Code.INTERNAL, `${this.call.path} answered more than once`);
       }
       this.#message = message;
       this.#isCompressed = this.#reader.isCompressed;
-      if (this.#isCompressed) checkMayBeCompressed(this.#head?.encoding ?? 'identity');
+      if (this.#isCompressed) checkMayBeCompressed(this.head?.encoding ?? 'identity');
     }
   }
 
-  #end(outcome: Outcome): void {
-    if (this.#isDone) return;
+  protected override ended(outcome: Outcome): void {
+    if (this.isDone) return;
     const { error } = outcome;
     try {
       if (error === undefined) {
@@ -156,15 +93,15 @@ export class OutgoingUnary extends Outgoing {
       }
     } catch (thrown) {
       this.#finish();
-      this.#call.fail(statusOf(thrown));
+      this.call.fail(statusOf(thrown));
       return;
     }
     this.#finish();
-    if (error !== undefined) this.#call.fail(error, outcome.trailers);
+    if (error !== undefined) this.call.fail(error, outcome.trailers);
     else if (this.#message === undefined) {
-      const text = `${this.#call.path} answered OK without a message`;
-      this.#call.fail(new StatusError(Code.INTERNAL, text));
-    } else this.#call.succeed(this.#message, outcome.trailers);
+      const text = `${this.call.path} answered OK without a message`;
+      this.call.fail(new StatusError(Code.INTERNAL, text));
+    } else this.call.succeed(this.#message, outcome.trailers);
   }
 
   #inflate(outcome: Outcome): void {
@@ -174,22 +111,22 @@ export class OutgoingUnary extends Outgoing {
     this.#isCompressed = false;
     if (inflated !== undefined) {
       this.#message = inflated;
-      this.#end(outcome);
+      this.ended(outcome);
       return;
     }
     inflateLater(message, maxMessageBytes, (result) => {
-      if (this.#isDone) return;
-      if (result instanceof StatusError) this.#fail(result);
+      if (this.isDone) return;
+      if (result instanceof StatusError) this.failHere(result);
       else {
         this.#message = result;
-        this.#end(outcome);
+        this.ended(outcome);
       }
     });
   }
 
   /** A server that answers before it has the whole request needs no more of it. */
   #finish(): void {
-    this.#isDone = true;
-    if (this.#stream !== undefined) this.link?.resetUnsent(this.#stream);
+    this.isDone = true;
+    if (this.stream !== undefined) this.link?.resetUnsent(this.stream);
   }
 }

@@ -1,4 +1,5 @@
-// The grpc-js shells against each other, and against plain grpc-js clients and servers.
+// The grpc-js shells against each other. What is asserted of them stands in
+// conformance.contract.ts.
 import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { type Connector, conformance } from '../conformance.contract.ts';

@@ -1,4 +1,4 @@
-// The grpc-js listener's own promises.
+// The grpc-js listener's own promises: what is asserted of it stands in listener.contract.ts.
 import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { listenerContract } from '../listener.contract.ts';

@@ -1,4 +1,5 @@
-// Clients on @grpc/grpc-js and our own against this server.
+// Clients on @grpc/grpc-js and our own against this server. What is asserted of them stands in
+// conformance.contract.ts and listener.contract.ts.
 import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { connectGrpc } from '../client/client.ts';
