@@ -3,6 +3,7 @@
 import type { Clock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, unavailable } from '../../common/status.ts';
 import type { TensorSpec } from '../../common/tensor.ts';
+import { type TickEnd, TURN_WORK_MS, tickEnd } from '../../common/tick-end.ts';
 import { Batcher, type BatcherLimits } from '../batcher/batcher.ts';
 import type {
   FailReason,
@@ -20,11 +21,6 @@ import { Scatter, unsplittable } from './scatter.ts';
 
 /** Below it a timer would be too late: the event loop turns until then. */
 const SPIN_BELOW_MS = 1;
-/**
- * Inline runs of one turn of the event loop; what is queued then waits for the next turn, so that
- * sockets are read meanwhile.
- */
-const INLINE_TURN_MS = 2;
 
 export interface BatchedModelOptions extends PoolOptions {
   readonly model: string;
@@ -37,6 +33,8 @@ export interface BatchedModelOptions extends PoolOptions {
   readonly leavesWhenSlow?: boolean;
   readonly observer: ModelObserver;
   readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
+  /** Default: this thread's. */
+  readonly tickEnd?: TickEnd;
 }
 
 export class BatchedModel implements LoadedModel {
@@ -61,6 +59,11 @@ export class BatchedModel implements LoadedModel {
   #isDeciding = false;
   #isMoving = false;
   readonly #cost = new InlineCost();
+  readonly #tickEnd: TickEnd;
+  readonly #onTickEnd = (): void => {
+    this.#isDecisionComing = false;
+    this.#decide();
+  };
   #armedMs = Number.POSITIVE_INFINITY;
   #disarm: () => void = () => {};
   #onDrained: () => void = () => {};
@@ -75,6 +78,7 @@ export class BatchedModel implements LoadedModel {
     this.maxBatchSize = options.limits.maxBatchSize;
     this.memoryBytes = options.memoryBytes;
     this.#clock = options.clock;
+    this.#tickEnd = options.tickEnd ?? tickEnd;
     this.#observer = options.observer;
     this.#batcher = new Batcher(options.limits);
     this.#open = indexesOf(this.inputs, ({ shape }) => shape.slice(1).includes(-1));
@@ -202,10 +206,7 @@ export class BatchedModel implements LoadedModel {
     if (this.#isDecisionComing) return;
     this.#isDecisionComing = true;
     this.#calledMs = nowMs;
-    setImmediate(() => {
-      this.#isDecisionComing = false;
-      this.#decide();
-    });
+    this.#tickEnd.work(this.#onTickEnd);
   }
 
   #decide(): void {
@@ -217,7 +218,7 @@ export class BatchedModel implements LoadedModel {
     // Inline runs are over by now, and their instance is free again.
     while (hasRun && this.#batcher.idleInstances > 0 && this.#batcher.queued > 0) {
       nowMs = this.#clock.nowMs();
-      if (nowMs - startMs > INLINE_TURN_MS) {
+      if (nowMs - startMs > TURN_WORK_MS) {
         this.#decideSoon(nowMs);
         break;
       }

@@ -2,6 +2,7 @@
 // that a tick has to send leaves in one write.
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { type TickEnd, tickEnd } from '../../../common/tick-end.ts';
 import type { Connection } from '../connection/connection.ts';
 import { OUTPUT_BYTES } from '../connection/send-queue.ts';
 
@@ -32,13 +33,15 @@ export class ConnectionSocket {
   #lingerBytes = LINGER_BYTES;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
-  readonly #onImmediate = (): void => {
+  readonly #tickEnd: TickEnd;
+  readonly #onTickEnd = (): void => {
     this.#isWoken = false;
     this.flush();
   };
 
   /** Takes the socket over: bytes that it has read before must have been unshifted. */
-  constructor(socket: Duplex, connection: Connection, nowMs: NowMs) {
+  constructor(socket: Duplex, connection: Connection, nowMs: NowMs, atTickEnd = tickEnd) {
+    this.#tickEnd = atTickEnd;
     this.#socket = socket;
     this.#connection = connection;
     this.#nowMs = nowMs;
@@ -55,7 +58,7 @@ export class ConnectionSocket {
   wake(): void {
     if (this.#isWoken || this.#isBusy) return;
     this.#isWoken = true;
-    setImmediate(this.#onImmediate);
+    this.#tickEnd.send(this.#onTickEnd);
   }
 
   /** Writes what the connection has, as long as the socket takes it. */
