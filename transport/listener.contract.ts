@@ -1,12 +1,12 @@
 // What every gRPC listener promises beside carrying calls: limits, deadlines, refusals, TLS, drain.
 // Told by grpc-js's own clients, which know nothing of this code.
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { TestFn } from 'ava';
 import { Code, StatusError } from '../common/status.ts';
+import { makeCertificate } from '../test/support/certificate.ts';
 import { skip } from '../test/support/skip.ts';
 import type { Backend } from './backend.ts';
 import { ConnectionLost } from './backend.ts';
@@ -204,21 +204,6 @@ function drainTests(test: TestFn, name: string, serve: Serve): void {
     ended.resolve();
     talker.close();
   });
-}
-
-/** A key and a certificate for localhost that signs itself; false: no openssl here. */
-export function makeCertificate(folder: string): boolean {
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  try {
-    execFileSync('openssl', ['req', ...kind, '-days', '2', ...subject, ...files], {
-      stdio: 'ignore',
-    });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function tlsTests(test: TestFn, name: string, serve: Serve): void {

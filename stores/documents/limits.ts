@@ -6,14 +6,19 @@ import { type ListOptions, MAX_DOCUMENT_BYTES, MAX_LIST_DOCUMENTS } from './docu
 export const MAX_KEY_BYTES = 1_024;
 
 /** Text that every database can keep and order by code point: not empty, no NUL, well-formed. */
-export function checkKey(what: 'kind' | 'key', text: string): void {
-  const isFine =
+export function isKey(text: string): boolean {
+  return (
     text.length > 0 &&
     text.length <= MAX_KEY_BYTES &&
     Buffer.byteLength(text) <= MAX_KEY_BYTES &&
     !text.includes('\0') &&
-    text.isWellFormed();
-  if (isFine) return;
+    text.isWellFormed()
+  );
+}
+
+/** @throws INVALID_ARGUMENT */
+export function checkKey(what: 'kind' | 'key', text: string): void {
+  if (isKey(text)) return;
   throw invalidArgument(
     `document ${what} ${JSON.stringify(text.slice(0, 64))} is not allowed: it must be ` +
       `well-formed text of 1 to ${MAX_KEY_BYTES} bytes without NUL`,

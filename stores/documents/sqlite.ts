@@ -7,6 +7,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Code, StatusError, statusOf, unavailable } from '../../common/status.ts';
 import { diskError } from '../disk-error.ts';
 import type { Document, DocumentStore, ListOptions } from './documents.ts';
+import { prefixEnd } from './key-range.ts';
 import { bodyText, checkKey, checkRevision, listRange, revisionConflict } from './limits.ts';
 
 /** Of the file itself (PRAGMA user_version); a file with a newer one is refused. */
@@ -146,19 +147,6 @@ class SqliteDocuments implements DocumentStore {
 function documentOf(kind: string, row: Record<string, unknown>): Document {
   const body: unknown = JSON.parse(String(row.body));
   return { kind, key: String(row.key), revision: Number(row.revision), body };
-}
-
-/** The least text greater than all that start with `prefix`; undefined when there is none. */
-function prefixEnd(prefix: string): string | undefined {
-  const points = [...prefix].map((character) => character.codePointAt(0) ?? 0);
-  for (;;) {
-    const last = points.pop();
-    if (last === undefined) return undefined;
-    if (last === 0x10ffff) continue;
-    // Surrogates are no characters of their own: U+E000 follows U+D7FF.
-    const next = last >= 0xd7ff && last < 0xe000 ? 0xe000 : last + 1;
-    return String.fromCodePoint(...points, next);
-  }
 }
 
 /** Primary result codes: https://www.sqlite.org/rescode.html */

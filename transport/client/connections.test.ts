@@ -1,5 +1,4 @@
 // How the client comes by its connections, uses several, loses them, and lets go of them.
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http2 from 'node:http2';
@@ -9,6 +8,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { Code } from '../../common/status.ts';
+import { makeCertificate } from '../../test/support/certificate.ts';
 import { skip } from '../../test/support/skip.ts';
 import { ConnectionLost, type UnaryCall } from '../backend.ts';
 import { Callee, ECHO, HANG } from '../callee.contract.ts';
@@ -195,20 +195,6 @@ test('a server that falls silent is noticed, and its calls are lost', async (t) 
   for (const socket of sockets) socket.destroy();
   server.close();
 });
-
-/** A key and a certificate for localhost that signs itself; false: no openssl here. */
-function makeCertificate(folder: string): boolean {
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const args = ['req', ...kind, '-days', '2', ...subject, ...files];
-  try {
-    execFileSync('openssl', args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 test('TLS: its own certificate and the server’s name count; h2 must be agreed on', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'torus-client-tls-'));

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import test from 'ava';
 import { createLog } from '../../common/log.ts';
 import { Code, StatusError } from '../../common/status.ts';
+import { makeCertificate } from '../../test/support/certificate.ts';
 import { skip } from '../../test/support/skip.ts';
 import { Callee, CHAT, ECHO } from '../callee.contract.ts';
 import { connectGrpc } from '../client/client.ts';
 import { invokeStream, invokeUnary } from '../invoke.ts';
-import { makeCertificate } from '../listener.contract.ts';
 import { serveGrpc } from './serve-grpc.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
