@@ -10,7 +10,6 @@ import {
   MAX_LIST_DOCUMENTS,
 } from '../stores/documents/documents.ts';
 import {
-  CATALOG_SCHEMA,
   clusterDoc,
   datasetDoc,
   datasetVersionDoc,
@@ -18,6 +17,7 @@ import {
   modelDoc,
   versionDoc,
 } from './documents.ts';
+import { FORMS, type Forms, newestForm, writtenForm } from './forms.ts';
 
 const SCHEMAS = {
   model: modelDoc,
@@ -72,16 +72,8 @@ function shownKey(key: string): string {
   return key.replace(/\/0+(?=\d)/, '/');
 }
 
-/** @throws FAILED_PRECONDITION for a newer schema, DATA_LOSS for what is no such document. */
-function parseDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K> {
-  const schema = body instanceof Object && 'schema' in body ? body.schema : undefined;
-  if (typeof schema === 'number' && schema > CATALOG_SCHEMA) {
-    throw new StatusError(
-      Code.FAILED_PRECONDITION,
-      `${TITLES[kind]} '${key}' has schema ${schema}, this program reads up to ` +
-        `${CATALOG_SCHEMA}: a newer Torus has written it, run that one or a newer one`,
-    );
-  }
+/** @throws DATA_LOSS for what is no such document. */
+function checkDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K> {
   const parsed = SCHEMAS[kind].safeParse(body);
   if (parsed.success) return parsed.data as DocOf<K>;
   throw new StatusError(
@@ -92,16 +84,24 @@ function parseDoc<K extends Kind>(kind: K, key: string, body: unknown): DocOf<K>
 
 export class Catalog {
   readonly #store: DocumentStore;
+  readonly #forms: Forms;
   readonly #listeners = new Set<CatalogListener>();
 
-  constructor(store: DocumentStore) {
+  constructor(store: DocumentStore, forms: Forms = FORMS) {
     this.#store = store;
+    this.#forms = forms;
+  }
+
+  /** @throws FAILED_PRECONDITION for a schema that is too new or too old, DATA_LOSS */
+  #parse<K extends Kind>(kind: K, key: string, stored: unknown): DocOf<K> {
+    const body = newestForm(this.#forms, kind, `${TITLES[kind]} '${key}'`, stored);
+    return checkDoc(kind, key, body);
   }
 
   async get<K extends Kind>(kind: K, key: string): Promise<Entry<K> | undefined> {
     const found = await this.#store.get(kind, key);
     if (found === undefined) return undefined;
-    return { key, revision: found.revision, doc: parseDoc(kind, key, found.body) };
+    return { key, revision: found.revision, doc: this.#parse(kind, key, found.body) };
   }
 
   /** @throws NOT_FOUND */
@@ -117,7 +117,7 @@ export class Catalog {
     return found.map(({ key, revision, body }) => ({
       key,
       revision,
-      doc: parseDoc(kind, key, body),
+      doc: this.#parse(kind, key, body),
     }));
   }
 
@@ -131,7 +131,7 @@ export class Catalog {
         if (!isWanted(body)) continue;
         let doc: DocOf<K>;
         try {
-          doc = parseDoc(kind, key, body);
+          doc = this.#parse(kind, key, body);
         } catch (error) {
           if (onInvalid === undefined) throw error;
           onInvalid(key, statusOf(error));
@@ -169,8 +169,9 @@ export class Catalog {
     doc: DocOf<K>,
     expectedRevision: number,
   ): Promise<Entry<K>> {
-    const body = parseDoc(kind, key, doc);
-    const revision = await this.#store.put(kind, key, body, expectedRevision);
+    const body = checkDoc(kind, key, doc);
+    const stored = writtenForm(this.#forms, kind, body);
+    const revision = await this.#store.put(kind, key, stored, expectedRevision);
     this.#tell(kind, key);
     return { key, revision, doc: body };
   }

@@ -1,13 +1,21 @@
 // The catalog's documents: what each kind holds. The catalog is the record of truth; the registry
 // only carries what follows from it. Each document has a schema number: N and N-1 are read, a
-// newer one is refused with a clear message. Times are milliseconds since 1970 (for people, not
-// decisions).
+// newer one is refused with a clear message (forms.ts). Times are milliseconds since 1970 (for
+// people, not decisions).
 import { z } from 'zod';
 import { isName, isSha256 } from '../common/names.ts';
 import { DATATYPES } from '../common/tensor.ts';
 import { COLUMN_TYPES } from '../stores/datasets/datasets.ts';
 
 export const CATALOG_SCHEMA = 1;
+
+/**
+ * Fields that it does not name stay where they are: a newer program added them, and its documents
+ * must outlive a change made by this one.
+ */
+function object<Shape extends z.core.$ZodLooseShape>(shape: Shape): z.ZodObject<Shape> {
+  return z.object(shape).loose() as unknown as z.ZodObject<Shape>;
+}
 
 const name = z.string().refine(isName, 'is no allowed name');
 const sha256 = z.string().refine(isSha256, 'must be 64 lower-case hexadecimal digits');
@@ -16,7 +24,7 @@ const timeMs = z.number();
 const schema = z.literal(CATALOG_SCHEMA);
 
 /** Key: the model's name. */
-export const modelDoc = z.object({
+export const modelDoc = object({
   schema,
   name,
   description: z.string(),
@@ -26,7 +34,7 @@ export const modelDoc = z.object({
   loadedVersions: z.array(version),
   /** The number that the next version gets: numbers are never used again. */
   nextVersion: version,
-  policy: z.object({
+  policy: object({
     minCopies: z.number().int().min(0),
     maxCopies: z.number().int().min(1),
     isIdempotent: z.boolean(),
@@ -46,14 +54,14 @@ export const DEFAULT_POLICY: ModelDoc['policy'] = {
   spreadsZones: false,
 };
 
-const tensorSpec = z.object({
+const tensorSpec = object({
   name: z.string(),
   datatype: z.enum(DATATYPES),
   shape: z.array(z.number().int()),
 });
 
 /** Key: `model/version`, the number padded to 16 digits so that keys sort as numbers do. */
-export const versionDoc = z.object({
+export const versionDoc = object({
   schema,
   model: name,
   version,
@@ -72,14 +80,14 @@ export const versionDoc = z.object({
 });
 export type VersionDoc = z.infer<typeof versionDoc>;
 
-export const columnDoc = z.object({
+export const columnDoc = object({
   name: z.string().min(1),
   type: z.enum(COLUMN_TYPES),
   isNullable: z.boolean(),
 });
 
 /** Key: the data set's name. */
-export const datasetDoc = z.object({
+export const datasetDoc = object({
   schema,
   name,
   description: z.string(),
@@ -100,7 +108,7 @@ export const datasetDoc = z.object({
 export type DatasetDoc = z.infer<typeof datasetDoc>;
 
 /** Key: `dataset/version`, padded like a model version's. Counts are the row store's, copied. */
-export const datasetVersionDoc = z.object({
+export const datasetVersionDoc = object({
   schema,
   dataset: name,
   version,
@@ -127,7 +135,7 @@ export const MIN_IMAGE_SIDE = 4;
 export const MIN_HELD_OUT_RATIO = 0.01;
 export const MAX_HELD_OUT_RATIO = 0.9;
 
-export const trainSpec = z.object({
+export const trainSpec = object({
   kind: z.literal('train'),
   dataset: name,
   /** 0: the newest sealed one when the job starts. */
@@ -157,7 +165,7 @@ export type TrainSpec = z.infer<typeof trainSpec>;
 /** Rows refused before an import fails, as a share of those read, when the import says nothing. */
 export const DEFAULT_MAX_BAD_ROW_RATIO = 0.01;
 
-export const importDatasetSpec = z.object({
+export const importDatasetSpec = object({
   kind: z.literal('import_dataset'),
   dataset: name,
   blobSha256: sha256,
@@ -179,11 +187,11 @@ export const MODEL_FORMATS = [
   'tensorflow_js',
 ] as const;
 
-export const importModelSpec = z.object({
+export const importModelSpec = object({
   kind: z.literal('import_model'),
   model: name,
   /** The uploaded files with their paths inside the version's folder; config.pbtxt may be one. */
-  files: z.array(z.object({ path: z.string(), sha256, sizeBytes: z.number().int().min(0) })).min(1),
+  files: z.array(object({ path: z.string(), sha256, sizeBytes: z.number().int().min(0) })).min(1),
   /** 0: the next free number. */
   version: z.number().int().min(0),
   /** Absent: recognised from the content. */
@@ -198,7 +206,7 @@ export const JOB_STATES = ['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLE
 export type JobState = (typeof JOB_STATES)[number];
 
 /** Key: the job's id, which starts with its time so that keys sort by age. */
-export const jobDoc = z.object({
+export const jobDoc = object({
   schema,
   id: name,
   spec: z.discriminatedUnion('kind', [trainSpec, importDatasetSpec, importModelSpec]),
@@ -211,21 +219,19 @@ export const jobDoc = z.object({
   epoch: z.number().int().min(0),
   /** How often it was taken; past MAX_JOB_ATTEMPTS it fails. */
   attempts: z.number().int().min(0),
-  progress: z.object({
+  progress: object({
     fraction: z.number().min(0).max(1),
     step: z.string(),
     metrics: z.record(z.string(), z.number()),
   }),
   /** The number that its model version gets, fixed before it is published: a retry reuses it. */
   reservedVersion: version.optional(),
-  error: z.object({ code: z.number().int(), message: z.string() }).optional(),
-  result: z
-    .object({
-      /** 'models/digits/versions/1' or 'datasets/digits/versions/1'. */
-      name: z.string(),
-      metrics: z.record(z.string(), z.number()),
-    })
-    .optional(),
+  error: object({ code: z.number().int(), message: z.string() }).optional(),
+  result: object({
+    /** 'models/digits/versions/1' or 'datasets/digits/versions/1'. */
+    name: z.string(),
+    metrics: z.record(z.string(), z.number()),
+  }).optional(),
   createdMs: timeMs,
   updatedMs: timeMs,
   startedMs: timeMs.optional(),
@@ -238,7 +244,7 @@ export type JobSpec = JobDoc['spec'];
 export const MAX_JOB_ATTEMPTS = 3;
 
 /** Key: 'leader'. Its epoch fences control processes: raised by compare-and-set before leading. */
-export const clusterDoc = z.object({
+export const clusterDoc = object({
   schema,
   epoch: z.number().int().min(0),
   owner: z.string(),
