@@ -35,6 +35,7 @@ async function join(): Promise<void> {
     path,
     body,
     connections: 1,
+    callsPerConnection: 1,
     onAnswer(code) {
       if (code !== 0) failed += 1;
       member.served += 1;

@@ -1,6 +1,7 @@
 // Open-loop load from a process of its own: calls at random moments (a Poisson process) at a rate,
 // whatever comes back; latency counts from the moment a call was meant to be sent. It looks at the
-// clock all the time rather than sleep, since timers are coarser than a call: give it a core.
+// clock all the time rather than sleep, since timers are coarser than a call: give it a core. What
+// is due in one turn leaves in one write. How late it sends is recorded apart from the answers.
 // open-loop.ts PORT PATH BODY-FILE RATE SECONDS CONNECTIONS WARM-UP-SECONDS; prints its report as
 // one line of JSON.
 import { readFile } from 'node:fs/promises';

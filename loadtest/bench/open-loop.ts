@@ -71,7 +71,8 @@ function errorsOf({ sent, ok, dropped }: OpenLoopReport): number {
 }
 
 function table(rates: readonly number[], reports: readonly (readonly OpenLoopReport[])[]) {
-  const head = ['calls/s', 'p50 us', 'p99 us', 'sent late: p99 us', 'calls', 'errors, not sent'];
+  const late = ['sent late: p50 us', 'sent late: p99 us'];
+  const head = ['calls/s', 'p50 us', 'p99 us', ...late, 'calls', 'errors, not sent'];
   const rows = rates.map((rate, at) => {
     const rounds = reports[at] ?? [];
     const of = (figure: (report: OpenLoopReport) => number): string =>
@@ -82,6 +83,7 @@ function table(rates: readonly number[], reports: readonly (readonly OpenLoopRep
       String(rate),
       of(({ latencyUs }) => latencyUs.p50),
       of(({ latencyUs }) => latencyUs.p99),
+      of(({ lateUs }) => lateUs.p50),
       of(({ lateUs }) => lateUs.p99),
       sum(({ sent }) => sent),
       sum(errorsOf),
