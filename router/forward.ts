@@ -4,7 +4,7 @@
 // (passed-forward.ts).
 import type { Clock } from '../common/clock.ts';
 import { Code, type StatusError } from '../common/status.ts';
-import { ConnectionLost } from '../transport/backend.ts';
+import { ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -19,6 +19,7 @@ import { type Waiter, type WaitingRoom, waitedInVain } from './waiting.ts';
 export const MAX_RESENDS = 1;
 
 export const MODEL_INFER = '/inference.GRPCInferenceService/ModelInfer';
+export const MODEL_STREAM_INFER = '/inference.GRPCInferenceService/ModelStreamInfer';
 
 export interface ForwarderOptions {
   readonly table: RouteTable;
@@ -62,8 +63,14 @@ export abstract class Forward implements Waiter {
   /** Answers it; nothing of an answer has left yet. */
   abstract refuse(error: StatusError): void;
 
+  /** It stays with its node for as long as it lives. */
+  get isStream(): boolean {
+    return this.path === MODEL_STREAM_INFER;
+  }
+
   /** Running it twice does no harm. */
   get isRepeatable(): boolean {
+    if (this.isStream) return false;
     return this.path !== MODEL_INFER || (this.isIdempotent && this.sequenceId === '');
   }
 
@@ -106,6 +113,11 @@ export class Forwarder {
     if (route.kind === 'refused') this.refuse(forward, route.error);
     else if (route.kind === 'waiting') this.#wait(forward);
     else this.#send(forward, route, clock.nowMs());
+  }
+
+  /** The latest moment at which a call without a deadline of its own still waits for a copy. */
+  waitsUntilMs(): number {
+    return this.#options.clock.nowMs() + DEFAULT_DEADLINE_MS;
   }
 
   /** Counts it, and answers it. */
@@ -172,7 +184,7 @@ export class Forwarder {
     const { upstream } = forward;
     if (upstream === undefined) return;
     const { metrics, clock } = this.#options;
-    metrics.upstream(clock.nowMs() - forward.sentMs);
+    if (!forward.isStream) metrics.upstream(clock.nowMs() - forward.sentMs);
     upstream.outstanding -= 1;
     forward.upstream = undefined;
     this.#budget.ended(forward.isRetry);

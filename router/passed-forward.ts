@@ -33,6 +33,8 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
   #unconsumedBytes = 0;
   #unconsumedAnswerBytes = 0;
   #heldBytes = 0;
+  /** For a copy: a stream without a deadline waits no longer than other calls. */
+  #waitsUntilMs = Number.POSITIVE_INFINITY;
   #hasAnswer = false;
   #isDone = false;
 
@@ -48,7 +50,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     return this.#call.path;
   }
   get deadlineMs(): number {
-    return this.#call.deadlineMs;
+    return Math.min(this.#call.deadlineMs, this.#waitsUntilMs);
   }
   get sizeBytes(): number {
     return this.#request.sizeBytes;
@@ -126,13 +128,20 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
 
   onRequestWritable(): void {
     const request = this.#request;
-    if (request.isPassing || request.sizeBytes > KEPT_REQUEST_BYTES) this.#letGo();
+    const isKept = !request.isPassing || this.#isOnlyFirst;
+    if (!isKept || request.sizeBytes > KEPT_REQUEST_BYTES) this.#letGo();
     this.#consume();
+  }
+
+  /** Of a stream, no more has come than names its model: its node may yet prove unreachable. */
+  get #isOnlyFirst(): boolean {
+    return this.#isStream && !this.#hasAnswer && this.#request.sizeBytes === this.#heldBytes;
   }
 
   onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
     if (!isEnd) {
       this.#hasAnswer = true;
+      if (this.#isStream) this.#letGo();
       this.#call.sendHeaders(fields, false);
       return;
     }
@@ -182,7 +191,9 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     }
     this.model = named?.model ?? '';
     this.sequenceId = named?.sequence?.id ?? '';
-    this.#owner.forwarder.route(this);
+    const { forwarder } = this.#owner;
+    if (this.#isStream) this.#waitsUntilMs = forwarder.waitsUntilMs();
+    forwarder.route(this);
   }
 
   /** A compressed message is inflated to see which model it is for; it goes on as it came. */

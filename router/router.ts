@@ -7,16 +7,17 @@ import { unavailable } from '../common/status.ts';
 import { GRPCInferenceServiceDefinition } from '../proto/gen/inference/grpc_service.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Backend, MethodKind } from '../transport/backend.ts';
-import { mergeBackends, unknownMethod } from '../transport/service.ts';
+import { mergeBackends } from '../transport/service.ts';
 import { readDescriptors } from '../transport/services/descriptors.ts';
 import { Health, healthService } from '../transport/services/health.ts';
 import { withReflection } from '../transport/services/reflection.ts';
 import { type ControlHooks, clusterService } from './cluster-service.ts';
-import { type Forward, Forwarder, MODEL_INFER } from './forward.ts';
+import { type Forward, Forwarder, MODEL_INFER, MODEL_STREAM_INFER } from './forward.ts';
 import { type RouterMetrics, routerMetrics } from './metrics.ts';
 import { PassOn } from './pass-on.ts';
 import { Readiness } from './readiness.ts';
 import { RouteTable } from './route-table.ts';
+import { forwardStream } from './stream-forward.ts';
 import { startTableSync } from './table-sync.ts';
 import { forwardUnary } from './unary-forward.ts';
 import { type NodeConnection, Upstreams } from './upstreams.ts';
@@ -25,19 +26,17 @@ import { WAITING_LIMITS, type WaitingLimits, WaitingRoom } from './waiting.ts';
 const SERVICE = GRPCInferenceServiceDefinition.fullName;
 
 /** The methods that a node answers for a model it has: what connections to nodes must know. */
-export const NODE_METHODS: ReadonlyMap<string, MethodKind> = new Map(
-  ['ModelInfer', 'ModelMetadata', 'ModelConfig', 'ModelStatistics'].map((method) => [
-    `/${SERVICE}/${method}`,
-    'unary',
-  ]),
-);
+export const NODE_METHODS: ReadonlyMap<string, MethodKind> = new Map([
+  [MODEL_INFER, 'unary'],
+  [MODEL_STREAM_INFER, 'bidi_stream'],
+  [`/${SERVICE}/ModelMetadata`, 'unary'],
+  [`/${SERVICE}/ModelConfig`, 'unary'],
+  [`/${SERVICE}/ModelStatistics`, 'unary'],
+]);
 
 /** Those that go to one node; statistics are asked of all. */
 const FORWARDED: ReadonlyMap<string, MethodKind> = new Map(
-  [MODEL_INFER, `/${SERVICE}/ModelMetadata`, `/${SERVICE}/ModelConfig`].map((path) => [
-    path,
-    'unary',
-  ]),
+  [...NODE_METHODS].filter(([path]) => path !== `/${SERVICE}/ModelStatistics`),
 );
 
 export interface RouterOptions {
@@ -144,7 +143,7 @@ function forwarding(forwarder: Forwarder, metrics: RouterMetrics): Backend {
   return {
     methods: FORWARDED,
     unary: (call) => forwardUnary(call, forwarder, metrics),
-    stream: (call) => call.fail(unknownMethod(call.path)),
+    stream: (call) => forwardStream(call, forwarder),
   };
 }
 

@@ -33,6 +33,17 @@ test('those whose model is ready go in the order of coming, late ones are told s
   t.deepEqual([room.calls, room.bytes], [0, 0]);
 });
 
+test('bytes that come while a call waits are not taken from the room', (t) => {
+  const room = new WaitingRoom<Waiter>();
+  const growing = { model: 'm', sizeBytes: 10, deadlineMs: 1_000 };
+  room.enter(growing);
+  growing.sizeBytes = 500;
+  room.enter(waiter('m', 7, 1_000));
+  t.is(room.bytes, 17);
+  t.true(room.leave(growing));
+  t.is(room.bytes, 7);
+});
+
 test('whatever happens: within limits, each waiter leaves once, the sums are right', (t) => {
   const step = fc.oneof(
     fc.record({ enter: fc.nat(60), deadlineMs: fc.nat(100) }),

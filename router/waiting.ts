@@ -25,8 +25,8 @@ export interface Waiter {
 
 export class WaitingRoom<T extends Waiter> {
   readonly #limits: WaitingLimits;
-  /** In the order of coming. */
-  readonly #waiters = new Set<T>();
+  /** In the order of coming, each with its bytes then: more of a request may come as it waits. */
+  readonly #waiters = new Map<T, number>();
   #bytes = 0;
 
   constructor(limits: WaitingLimits = WAITING_LIMITS) {
@@ -50,15 +50,17 @@ export class WaitingRoom<T extends Waiter> {
           `${this.#waiters.size} of ${maxCalls} calls, ${this.#bytes} of ${maxBytes} bytes`,
       );
     }
-    this.#waiters.add(waiter);
+    this.#waiters.set(waiter, waiter.sizeBytes);
     this.#bytes += waiter.sizeBytes;
     return undefined;
   }
 
   /** True: it waited here. */
   leave(waiter: T): boolean {
-    if (!this.#waiters.delete(waiter)) return false;
-    this.#bytes -= waiter.sizeBytes;
+    const bytes = this.#waiters.get(waiter);
+    if (bytes === undefined) return false;
+    this.#waiters.delete(waiter);
+    this.#bytes -= bytes;
     return true;
   }
 
@@ -75,12 +77,12 @@ export class WaitingRoom<T extends Waiter> {
   /** When the next one's time is up; Infinity: nobody waits. */
   nextExpiryMs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const waiter of this.#waiters) next = Math.min(next, expiryMs(waiter));
+    for (const waiter of this.#waiters.keys()) next = Math.min(next, expiryMs(waiter));
     return next;
   }
 
   #takeOut(isOut: (waiter: T) => boolean): readonly T[] {
-    const out = [...this.#waiters].filter(isOut);
+    const out = [...this.#waiters.keys()].filter(isOut);
     for (const waiter of out) this.leave(waiter);
     return out;
   }

@@ -17,7 +17,7 @@ import type { LoadModel } from './loaded-model.ts';
 import { registerInferenceMetrics } from './metrics.ts';
 import { ModelTable } from './model-table.ts';
 import { type Driver, type NodeSource, openSource } from './node-source.ts';
-import { createInferenceBackend, SERVICE } from './services/inference.ts';
+import { createInferenceService, type InferenceService, SERVICE } from './services/inference.ts';
 import { StatisticsBook } from './statistics.ts';
 import { VERSION_LIMITS } from './versions.ts';
 
@@ -92,7 +92,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     driver.onChange();
     state.settle(driver.isSynced(), copies);
   };
-  const inference = createInferenceBackend(
+  const inference = createInferenceService(
     {
       table,
       repository: driver.control,
@@ -104,15 +104,16 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   );
   let draining: Promise<void> | undefined;
   const node: InferenceNode = {
-    backend: guarded(inference, state),
+    backend: guarded(inference.backend, state),
     health,
     waitingFor: () => state.waitingFor(),
     drain: () => {
-      draining ??= drain(state, driver, copies, clock);
+      draining ??= drain({ state, driver, copies, clock, inference });
       return draining;
     },
     async stop() {
       state.close();
+      inference.endStreams();
       await driver.stop();
       await copies.stop();
     },
@@ -184,18 +185,22 @@ function guarded(backend: Backend, state: NodeState): Backend {
   };
 }
 
-async function drain(
-  state: NodeState,
-  driver: Driver,
-  copies: Copies,
-  clock: Clock,
-): Promise<void> {
+interface Draining {
+  readonly state: NodeState;
+  readonly driver: Driver;
+  readonly copies: Copies;
+  readonly clock: Clock;
+  readonly inference: InferenceService;
+}
+
+async function drain({ state, driver, copies, clock, inference }: Draining): Promise<void> {
   state.drain();
   const startMs = clock.nowMs();
   await driver.drain();
   const pause = (delayMs: number): Promise<void> =>
     new Promise((resolve) => clock.after(delayMs, resolve));
   await pause(DRAIN_SETTLE_MS);
+  inference.endStreams();
   while (copies.inFlight > 0 && clock.nowMs() - startMs < DRAIN_TIMEOUT_MS) {
     await pause(DRAIN_LOOK_MS);
   }

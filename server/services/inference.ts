@@ -32,7 +32,6 @@ import {
   type Method,
   mergeBackends,
   unary,
-  unknownMethod,
 } from '../../transport/service.ts';
 import type { ModelTable } from '../model-table.ts';
 import { ModelInfer } from './infer.ts';
@@ -44,6 +43,7 @@ import {
   repositoryModelUnload,
 } from './repository.ts';
 import { modelStatistics } from './statistics.ts';
+import { ModelStreamInfer } from './stream-infer.ts';
 
 export const SERVICE = 'inference.GRPCInferenceService';
 
@@ -158,20 +158,31 @@ function repositoryMethods({ table, repository }: InferenceServiceOptions): read
   ];
 }
 
-/** ModelInfer, which the hot path deserves to itself: no promise, no decoded message. */
-function inferBackend({ table, nowMs }: InferenceServiceOptions): Backend {
-  const infer = new ModelInfer(table, nowMs);
-  return {
-    methods: new Map([[pathOf('ModelInfer'), 'unary']]),
-    unary: (call) => infer.unary(call),
-    stream: (call) => call.fail(unknownMethod(call.path)),
-  };
+export interface InferenceService {
+  readonly backend: Backend;
+  /** Streams end with UNAVAILABLE once what they have taken is answered; no new ones begin. */
+  endStreams(): void;
 }
 
-export function createInferenceBackend(options: InferenceServiceOptions, log: Log): Backend {
+export function createInferenceService(
+  options: InferenceServiceOptions,
+  log: Log,
+): InferenceService {
+  const { table, nowMs } = options;
+  const infer = new ModelInfer(table, nowMs);
+  const streams = new ModelStreamInfer(infer, nowMs);
+  // The hot path deserves to be by itself: no promise, no decoded message.
+  const hot: Backend = {
+    methods: new Map([
+      [pathOf('ModelInfer'), 'unary'],
+      [pathOf('ModelStreamInfer'), 'bidi_stream'],
+    ]),
+    unary: (call) => infer.unary(call),
+    stream: (call) => streams.stream(call),
+  };
   const rare = defineService(
     [...serverMethods(options), ...modelMethods(options), ...repositoryMethods(options)],
     log,
   );
-  return mergeBackends([inferBackend(options), rare]);
+  return { backend: mergeBackends([hot, rare]), endStreams: () => streams.retire() };
 }

@@ -1,7 +1,13 @@
 // A gRPC client that knows nothing of our code: @grpc/grpc-js with the proto files, as a user of
 // the service would write it.
 import { fileURLToPath } from 'node:url';
-import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
+import {
+  type ClientDuplexStream,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
 const PROTO = fileURLToPath(new URL('../../proto', import.meta.url));
@@ -12,9 +18,20 @@ type Unary = (
   done: (error: ServiceError | null, answer: Record<string, unknown>) => void,
 ) => void;
 
+type Duplex = (
+  metadata: Metadata,
+  options: { deadline?: number },
+) => ClientDuplexStream<unknown, Record<string, unknown>>;
+
 export interface OutsideClient {
   /** @throws grpc-js' ServiceError */
   call(method: string, request: unknown): Promise<Record<string, unknown>>;
+  /** A stream in both directions, without a deadline where none is given. */
+  duplex(
+    method: string,
+    metadata?: Record<string, string>,
+    options?: { deadline?: number },
+  ): ReturnType<Duplex>;
   close(): void;
 }
 
@@ -32,7 +49,7 @@ export function outsideClient(address: string): OutsideClient {
       GRPCInferenceService: new (
         at: string,
         trust: unknown,
-      ) => Record<string, Unary> & { close(): void };
+      ) => Record<string, Unary | Duplex> & { close(): void };
     };
   };
   const client = new loaded.inference.GRPCInferenceService(address, credentials.createInsecure());
@@ -45,6 +62,11 @@ export function outsideClient(address: string): OutsideClient {
           else reject(error);
         });
       }),
+    duplex: (method, metadata = {}, options = {}) => {
+      const sent = new Metadata();
+      for (const [key, value] of Object.entries(metadata)) sent.set(key, value);
+      return (client[method] as Duplex).call(client, sent, options);
+    },
     close: () => client.close(),
   };
 }

@@ -80,7 +80,13 @@ export class StreamServerCall extends ServerCall implements StreamCall, MessageC
   }
 
   send(message: Uint8Array): boolean {
-    if (this.isAnswered || !this.mayAnswer(message.length)) return false;
+    if (this.isAnswered) return false;
+    const refusal = this.served.refusalOfAnswer(message.length);
+    if (refusal !== undefined) {
+      // The callee did not end the call, so it has to hear that nothing more is wanted of it.
+      this.endAgainstWill(refusal.code, refusal.message);
+      return false;
+    }
     const isAccepted = this.#wantsCompressed !== undefined && this.route.head.accepts('gzip');
     if (this.stream.sending === Progress.NONE) {
       this.connection.sendHeaders(this.stream, this.head(isAccepted), false);

@@ -1,4 +1,5 @@
 """Calls a running Torus as a user of NVIDIA's Python client would. Arguments: gRPC, then HTTP address."""
+import queue
 import sys
 
 import numpy as np
@@ -27,8 +28,30 @@ def check(client, kit):
     return answer
 
 
+def check_stream(client):
+    told = queue.Queue()
+    client.start_stream(callback=lambda result, error: told.put((result, error)))
+    rows = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16)
+    for at in range(50):
+        tensor = grpc_client.InferInput("x", rows.shape, "FP32")
+        tensor.set_data_from_numpy(rows * at)
+        model = MODEL if at % 10 != 9 else "nothing"
+        client.async_stream_infer(model, [tensor], request_id=str(at))
+    answers = [told.get(timeout=30) for _ in range(50)]
+    client.stop_stream()
+    failed = [str(error) for _, error in answers if error is not None]
+    assert len(failed) == 5 and all("'nothing' is not found" in one for one in failed), failed
+    ids = sorted(int(result.get_response().id) for result, error in answers if error is None)
+    assert ids == [at for at in range(50) if at % 10 != 9], ids
+    for result, error in answers:
+        if error is None:
+            assert result.get_response().parameters["triton_final_response"].bool_param
+            assert abs(result.as_numpy("y").sum() - 1) < 1e-5
+
+
 grpc = grpc_client.InferenceServerClient(sys.argv[1])
 over_grpc = check(grpc, grpc_client)
+check_stream(grpc)
 http = http_client.InferenceServerClient(sys.argv[2])
 over_http = check(http, http_client)
 assert np.array_equal(over_grpc, over_http)
