@@ -71,7 +71,8 @@ class Loop implements JobLoop {
 
   start(): void {
     this.#endWatch = this.#options.registry.watch((change) => {
-      if (change.kind === 'announcement' && change.topic === JOBS_TOPIC) this.#look();
+      const isJobs = change.kind === 'announcement' && change.topic === JOBS_TOPIC;
+      if (isJobs || change.kind === 'all') this.#look();
     });
     this.#look();
   }

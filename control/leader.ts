@@ -74,9 +74,9 @@ export class Leader {
         if (kind === 'model' || kind === 'version') this.#on({ kind: 'changed' });
       }),
       registry.watch((change) => {
-        if (change.kind === 'lease') {
-          if (change.name === LEASE_NAME) this.#on({ kind: 'lease_changed' });
-        } else if (change.kind !== 'assignment') this.#on({ kind: 'changed' });
+        const isLease = change.kind === 'lease' && change.name === LEASE_NAME;
+        if (isLease || change.kind === 'all') this.#on({ kind: 'lease_changed' });
+        if (change.kind !== 'lease' && change.kind !== 'assignment') this.#on({ kind: 'changed' });
       }),
     );
     this.#on({ kind: 'tick' });

@@ -11,6 +11,8 @@ registryContract('memory', async () => {
     registry,
     other: registry,
     advance: async (byMs) => clock.advance(byMs),
+    shortMs: 2_000,
+    roomyMs: 2_000,
     end: () => registry.close(),
   };
 });

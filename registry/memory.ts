@@ -1,16 +1,16 @@
 // The registry inside one process: for `torus up`, tests and simulation. It keeps nothing across a
 // restart, which is allowed: nodes announce themselves again, the leader plans again.
 import type { Clock } from '../common/clock.ts';
-import { invalidArgument, unavailable } from '../common/status.ts';
-import {
-  ASSIGNMENT_SHARDS,
-  type AssignmentShard,
-  type CopyRecord,
-  type Lease,
-  type NodeRecord,
-  type Registry,
-  type RegistryChange,
-  type ShardRevision,
+import { unavailable } from '../common/status.ts';
+import { checkCount, checkIndex, checkTtl, LEASE_FENCE_MS } from './limits.ts';
+import type {
+  AssignmentShard,
+  CopyRecord,
+  Lease,
+  NodeRecord,
+  Registry,
+  RegistryChange,
+  ShardRevision,
 } from './registry.ts';
 
 interface HeldNode {
@@ -24,10 +24,17 @@ interface HeldLease {
   expiresMs: number;
 }
 
+/** The highest epoch that held a lease, kept a while after it ended. */
+interface Fence {
+  readonly epoch: number;
+  readonly expiresMs: number;
+}
+
 export class MemoryRegistry implements Registry {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, HeldNode>();
   readonly #leases = new Map<string, HeldLease>();
+  readonly #fences = new Map<string, Fence>();
   readonly #shards = new Map<number, AssignmentShard>();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
   #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
@@ -84,9 +91,12 @@ export class MemoryRegistry implements Registry {
 
   async acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {
     const expiresMs = this.#expiry(ttlMs);
+    checkCount("a lease's epoch", lease.epoch);
     const held = this.#leases.get(lease.name);
     if (held !== undefined && held.lease.owner !== lease.owner) return false;
+    if (lease.epoch < (this.#fences.get(lease.name)?.epoch ?? 0)) return false;
     this.#leases.set(lease.name, { lease, expiresMs });
+    this.#fence(lease);
     this.#tell({ kind: 'lease', name: lease.name });
     return true;
   }
@@ -96,6 +106,7 @@ export class MemoryRegistry implements Registry {
     const held = this.#heldLease(lease);
     if (held === undefined) return false;
     held.expiresMs = expiresMs;
+    this.#fence(lease);
     return true;
   }
 
@@ -114,6 +125,8 @@ export class MemoryRegistry implements Registry {
   async putShard(shard: AssignmentShard): Promise<boolean> {
     this.#sweep();
     checkIndex(shard.index);
+    checkCount("a shard's epoch", shard.epoch);
+    checkCount("a shard's revision", shard.revision);
     const held = this.#shards.get(shard.index);
     if (held !== undefined && !isNewer(shard, held)) return false;
     this.#shards.set(shard.index, shard);
@@ -157,14 +170,13 @@ export class MemoryRegistry implements Registry {
     this.#listeners.clear();
     this.#nodes.clear();
     this.#leases.clear();
+    this.#fences.clear();
     this.#shards.clear();
   }
 
   /** Runs first in each write with a TTL: forgets what has expired, then says when this would. */
   #expiry(ttlMs: number): number {
-    if (!(ttlMs > 0 && Number.isFinite(ttlMs))) {
-      throw invalidArgument(`a TTL must be a positive number of milliseconds, not ${ttlMs}`);
-    }
+    checkTtl(ttlMs);
     this.#sweep();
     const expiresMs = this.#clock.nowMs() + ttlMs;
     this.#sweepAt(expiresMs);
@@ -195,6 +207,16 @@ export class MemoryRegistry implements Registry {
       this.#leases.delete(name);
       this.#tell({ kind: 'lease', name });
     }
+    for (const [name, fence] of this.#fences) {
+      if (fence.expiresMs > nowMs) break;
+      this.#fences.delete(name);
+    }
+  }
+
+  /** The one that was renewed last is the last, so that sweeping looks at few. */
+  #fence({ name, epoch }: Lease): void {
+    this.#fences.delete(name);
+    this.#fences.set(name, { epoch, expiresMs: this.#clock.nowMs() + LEASE_FENCE_MS });
   }
 
   /** Expiry is told without anybody asking: one timer, set for what expires next. */
@@ -227,9 +249,4 @@ function byId(a: NodeRecord, b: NodeRecord): number {
 function isNewer(shard: ShardRevision, held: ShardRevision): boolean {
   if (shard.epoch !== held.epoch) return shard.epoch > held.epoch;
   return shard.revision > held.revision;
-}
-
-function checkIndex(index: number): void {
-  if (Number.isInteger(index) && index >= 0 && index < ASSIGNMENT_SHARDS) return;
-  throw invalidArgument(`shard ${index} does not exist: they are 0 to ${ASSIGNMENT_SHARDS - 1}`);
 }

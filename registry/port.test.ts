@@ -17,6 +17,8 @@ registryContract('over a port', async () => {
     registry: first,
     other: second,
     advance: async (byMs) => clock.advance(byMs),
+    shortMs: 2_000,
+    roomyMs: 2_000,
     async end() {
       await first.close();
       await second.close();

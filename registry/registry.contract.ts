@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../common/status.ts';
 import {
+  ASSIGNMENT_SHARDS,
   type AssignmentShard,
   type CopyRecord,
   type Lease,
@@ -17,12 +18,17 @@ export interface RegistryUnderTest {
   readonly other: Registry;
   /** Lets the registry's time pass. */
   advance(byMs: number): Promise<void>;
+  /** A TTL that a test lets run out. */
+  readonly shortMs: number;
+  /** One that lasts from one call to the next, however busy the machine, and then runs out. */
+  readonly roomyMs: number;
   end(): Promise<void>;
 }
 
 type Body = (t: ExecutionContext, under: RegistryUnderTest) => Promise<void>;
 
-const TTL_MS = 2_000;
+/** Longer than any test. */
+const LONG_MS = 600_000;
 
 function nodeRecord(id: string, incarnation = 'i1'): NodeRecord {
   return {
@@ -69,57 +75,94 @@ function changesOf(registry: Registry) {
       });
     }
   };
-  return { seen, until, unwatch };
+  /** Waits until hints come: a watcher need not hear from its first moment on. */
+  const live = async (other: Registry): Promise<void> => {
+    while (!seen.some(({ kind }) => kind === 'announcement')) {
+      await other.announce('probe');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    seen.length = 0;
+  };
+  return { seen, until, live, unwatch };
 }
 
 const nodeTests: Record<string, Body> = {
   'a node is known with its copies': async (t, { registry, other }) => {
-    await registry.putNode(nodeRecord('n2'), [copy('digits')], TTL_MS);
-    await registry.putNode(nodeRecord('n1'), [], TTL_MS);
+    await registry.putNode(nodeRecord('n2'), [copy('digits')], LONG_MS);
+    await registry.putNode(nodeRecord('n1'), [], LONG_MS);
     t.deepEqual(await other.nodes(), [nodeRecord('n1'), nodeRecord('n2')]);
     const copies = await other.copies();
     t.deepEqual(copies.get('n2'), [copy('digits')]);
     t.deepEqual(copies.get('n1'), []);
     t.is(copies.size, 2);
   },
-  'a node that is silent for its TTL is gone with its copies': async (t, { registry, advance }) => {
-    await registry.putNode(nodeRecord('n1'), [copy('digits')], TTL_MS);
-    await registry.putNode(nodeRecord('n2'), [], 3 * TTL_MS);
-    await advance(TTL_MS + 1);
-    t.deepEqual(await registry.nodes(), [nodeRecord('n2')]);
-    t.deepEqual([...(await registry.copies()).keys()], ['n2']);
-    t.false(await registry.heartbeat('n1', 'i1', TTL_MS));
+  'a node that is silent for its TTL is gone with its copies': async (t, under) => {
+    const { registry, other, advance, shortMs } = under;
+    await registry.putNode(nodeRecord('n1'), [copy('digits')], shortMs);
+    await registry.putNode(nodeRecord('n2'), [], LONG_MS);
+    await advance(shortMs + 1);
+    t.deepEqual(await other.nodes(), [nodeRecord('n2')]);
+    t.deepEqual([...(await other.copies()).keys()], ['n2']);
+    t.false(await registry.heartbeat('n1', 'i1', LONG_MS));
     t.false(await registry.putCopies('n1', 'i1', []));
     t.deepEqual(await registry.nodes(), [nodeRecord('n2')]);
   },
-  'heartbeats keep a node alive': async (t, { registry, advance }) => {
-    await registry.putNode(nodeRecord('n1'), [copy('digits')], TTL_MS);
-    for (let beat = 0; beat < 4; beat += 1) {
-      await advance(TTL_MS / 2);
-      t.true(await registry.heartbeat('n1', 'i1', TTL_MS));
-    }
+  'heartbeats keep a node alive': async (t, { registry, advance, roomyMs }) => {
+    await registry.putNode(nodeRecord('n1'), [copy('digits')], roomyMs);
+    t.true(await registry.heartbeat('n1', 'i1', LONG_MS));
+    await advance(roomyMs + 1);
+    t.true(await registry.heartbeat('n1', 'i1', LONG_MS));
     t.deepEqual(await registry.nodes(), [nodeRecord('n1')]);
     t.deepEqual((await registry.copies()).get('n1'), [copy('digits')]);
   },
-  'copies replace what was said before': async (t, { registry }) => {
-    await registry.putNode(nodeRecord('n1'), [copy('a')], TTL_MS);
+  'its TTL counts from the last heartbeat': async (t, { registry, advance, shortMs }) => {
+    await registry.putNode(nodeRecord('n1'), [], LONG_MS);
+    t.true(await registry.heartbeat('n1', 'i1', shortMs));
+    await advance(shortMs + 1);
+    t.deepEqual(await registry.nodes(), []);
+  },
+  'copies replace what was said before': async (t, { registry, other }) => {
+    await registry.putNode(nodeRecord('n1'), [copy('a')], LONG_MS);
+    t.deepEqual((await other.copies()).get('n1'), [copy('a')]);
     t.true(await registry.putCopies('n1', 'i1', [copy('b'), copy('c')]));
-    t.deepEqual((await registry.copies()).get('n1'), [copy('b'), copy('c')]);
+    t.deepEqual((await other.copies()).get('n1'), [copy('b'), copy('c')]);
+    t.true(await registry.putCopies('n1', 'i1', [copy('a')]));
+    t.deepEqual((await other.copies()).get('n1'), [copy('a')]);
+  },
+  'what a node says comes back as it was': async (t, { registry, other }) => {
+    const reason = `a "quoted"\nline, \u{1f600} and { } [ ] \\ ${'x'.repeat(5_000)}`;
+    const failed: CopyRecord = { ...copy('m'), state: 'FAILED', reason, memoryBytes: 2 ** 40 };
+    const node: NodeRecord = { ...nodeRecord('odd.-_1'), state: 'DRAINING', zone: 'z\u00e9 1' };
+    await registry.putNode(node, [failed], LONG_MS);
+    t.deepEqual(await other.nodes(), [node]);
+    t.deepEqual((await other.copies()).get('odd.-_1'), [failed]);
   },
   'a restarted node displaces the one that died': async (t, { registry }) => {
-    await registry.putNode(nodeRecord('n1', 'old'), [copy('a')], TTL_MS);
-    await registry.putNode(nodeRecord('n1', 'new'), [], TTL_MS);
-    t.false(await registry.heartbeat('n1', 'old', TTL_MS));
+    await registry.putNode(nodeRecord('n1', 'old'), [copy('a')], LONG_MS);
+    await registry.putNode(nodeRecord('n1', 'new'), [], LONG_MS);
+    t.false(await registry.heartbeat('n1', 'old', LONG_MS));
     t.false(await registry.putCopies('n1', 'old', [copy('a')]));
     await registry.removeNode('n1', 'old');
     t.deepEqual(await registry.nodes(), [nodeRecord('n1', 'new')]);
     t.deepEqual((await registry.copies()).get('n1'), []);
   },
-  'a node that leaves is gone at once': async (t, { registry }) => {
-    await registry.putNode(nodeRecord('n1'), [copy('a')], TTL_MS);
+  'of two incarnations that start at once one is there, whole': async (t, under) => {
+    const { registry, other } = under;
+    await Promise.all([
+      registry.putNode(nodeRecord('n1', 'i1'), [copy('i1')], LONG_MS),
+      other.putNode(nodeRecord('n1', 'i2'), [copy('i2')], LONG_MS),
+    ]);
+    const [node] = await registry.nodes();
+    const winner = node?.incarnation ?? '';
+    t.deepEqual((await registry.copies()).get('n1'), [copy(winner)]);
+    t.true(await registry.heartbeat('n1', winner, LONG_MS));
+    t.false(await other.heartbeat('n1', winner === 'i1' ? 'i2' : 'i1', LONG_MS));
+  },
+  'a node that leaves is gone at once': async (t, { registry, other }) => {
+    await registry.putNode(nodeRecord('n1'), [copy('a')], LONG_MS);
     await registry.removeNode('n1', 'i1');
-    t.deepEqual(await registry.nodes(), []);
-    t.is((await registry.copies()).size, 0);
+    t.deepEqual(await other.nodes(), []);
+    t.is((await other.copies()).size, 0);
   },
 };
 
@@ -128,44 +171,66 @@ const leaseOf = (owner: string, epoch: number): Lease => ({ name: 'leader', owne
 const leaseTests: Record<string, Body> = {
   'one owner at a time': async (t, { registry, other }) => {
     t.is(await registry.lease('leader'), undefined);
-    t.true(await registry.acquireLease(leaseOf('a', 1), TTL_MS));
-    t.false(await other.acquireLease(leaseOf('b', 2), TTL_MS));
-    t.false(await other.renewLease(leaseOf('b', 2), TTL_MS));
+    t.true(await registry.acquireLease(leaseOf('a', 1), LONG_MS));
+    t.false(await other.acquireLease(leaseOf('b', 2), LONG_MS));
+    t.false(await other.renewLease(leaseOf('b', 2), LONG_MS));
     t.deepEqual(await other.lease('leader'), leaseOf('a', 1));
-    t.true(await other.acquireLease({ name: 'job', owner: 'b', epoch: 1 }, TTL_MS));
+    t.true(await other.acquireLease({ name: 'job', owner: 'b', epoch: 1 }, LONG_MS));
   },
-  'of many that ask at once one gets it': async (t, { registry, other }) => {
-    const asked = ['a', 'b', 'c', 'd', 'e', 'f'].map((owner, index) =>
-      (index % 2 === 0 ? registry : other).acquireLease(leaseOf(owner, index + 1), TTL_MS),
-    );
-    t.is((await Promise.all(asked)).filter((isMine) => isMine).length, 1);
+  'of many that ask at once one gets it, each time': async (t, { registry, other }) => {
+    const owners = ['a', 'b', 'c', 'd', 'e', 'f'];
+    for (let round = 1; round <= 10; round += 1) {
+      const asked = owners.map(async (owner, index) => {
+        const lease = leaseOf(owner, round * owners.length + index);
+        const isOurs = await (index % 2 === 0 ? registry : other).acquireLease(lease, LONG_MS);
+        return isOurs ? lease : undefined;
+      });
+      const winners = (await Promise.all(asked)).filter((lease) => lease !== undefined);
+      t.is(winners.length, 1);
+      const [winner] = winners;
+      t.deepEqual(await other.lease('leader'), winner);
+      if (winner !== undefined) await other.releaseLease(winner);
+    }
   },
-  'an expired lease is free, and lost to its owner': async (t, { registry, other, advance }) => {
-    await registry.acquireLease(leaseOf('a', 1), TTL_MS);
-    await advance(TTL_MS + 1);
+  'an expired lease is free, and lost to its owner': async (t, under) => {
+    const { registry, other, advance, shortMs } = under;
+    await registry.acquireLease(leaseOf('a', 1), shortMs);
+    await advance(shortMs + 1);
     t.is(await registry.lease('leader'), undefined);
-    t.false(await registry.renewLease(leaseOf('a', 1), TTL_MS));
-    t.true(await other.acquireLease(leaseOf('b', 2), TTL_MS));
+    t.false(await registry.renewLease(leaseOf('a', 1), LONG_MS));
+    t.true(await other.acquireLease(leaseOf('b', 2), LONG_MS));
     await registry.releaseLease(leaseOf('a', 1));
     t.deepEqual(await registry.lease('leader'), leaseOf('b', 2));
   },
   'renewal keeps it; the owner may take it again with a new epoch': async (t, under) => {
-    const { registry, advance } = under;
-    await registry.acquireLease(leaseOf('a', 1), TTL_MS);
-    for (let turn = 0; turn < 4; turn += 1) {
-      await advance(TTL_MS / 2);
-      t.true(await registry.renewLease(leaseOf('a', 1), TTL_MS));
-    }
-    t.true(await registry.acquireLease(leaseOf('a', 2), TTL_MS));
-    t.false(await registry.renewLease(leaseOf('a', 1), TTL_MS));
+    const { registry, advance, roomyMs } = under;
+    await registry.acquireLease(leaseOf('a', 1), roomyMs);
+    t.true(await registry.renewLease(leaseOf('a', 1), LONG_MS));
+    await advance(roomyMs + 1);
+    t.true(await registry.renewLease(leaseOf('a', 1), LONG_MS));
+    t.true(await registry.acquireLease(leaseOf('a', 2), LONG_MS));
+    t.false(await registry.renewLease(leaseOf('a', 1), LONG_MS));
     t.deepEqual(await registry.lease('leader'), leaseOf('a', 2));
   },
   'a released lease is free at once': async (t, { registry, other }) => {
-    await registry.acquireLease(leaseOf('a', 1), TTL_MS);
+    await registry.acquireLease(leaseOf('a', 1), LONG_MS);
     await other.releaseLease(leaseOf('b', 1));
-    t.false(await other.acquireLease(leaseOf('b', 2), TTL_MS));
+    await other.releaseLease(leaseOf('a', 2));
+    t.false(await other.acquireLease(leaseOf('b', 2), LONG_MS));
     await registry.releaseLease(leaseOf('a', 1));
-    t.true(await other.acquireLease(leaseOf('b', 2), TTL_MS));
+    t.true(await other.acquireLease(leaseOf('b', 2), LONG_MS));
+  },
+  'an epoch before one that held it is refused': async (t, under) => {
+    const { registry, other, advance, shortMs } = under;
+    await registry.acquireLease(leaseOf('a', 7), LONG_MS);
+    t.false(await registry.acquireLease(leaseOf('a', 6), LONG_MS));
+    t.deepEqual(await other.lease('leader'), leaseOf('a', 7));
+    await registry.releaseLease(leaseOf('a', 7));
+    t.false(await other.acquireLease(leaseOf('b', 6), LONG_MS));
+    t.true(await other.acquireLease(leaseOf('b', 7), shortMs));
+    await advance(shortMs + 1);
+    t.false(await other.acquireLease(leaseOf('c', 6), LONG_MS));
+    t.true(await other.acquireLease(leaseOf('c', 8), LONG_MS));
   },
 };
 
@@ -191,27 +256,50 @@ const shardTests: Record<string, Body> = {
     ]);
     t.deepEqual(await registry.shards([255, 3, 9]), [shard(9, 1, 1), shard(255, 1, 1)]);
     t.deepEqual(await registry.shards([]), []);
+    t.deepEqual(await registry.shards([9, 9]), [shard(9, 1, 1)]);
+  },
+  'a whole assignment is written and read': async (t, { registry, other }) => {
+    const all = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => shard(index, 3, index));
+    await Promise.all(all.map((one) => registry.putShard(one)));
+    t.deepEqual(await other.shards(all.map(({ index }) => index)), all);
+    const revisions = all.map(({ index, epoch, revision }) => ({ index, epoch, revision }));
+    t.deepEqual(await other.shardRevisions(), revisions);
+  },
+  'of shards written at once the newest stays': async (t, { registry, other }) => {
+    // Two leaders, the older one not knowing, each writing its revisions as fast as it can.
+    const writes = Array.from({ length: 40 }, (_, at) => shard(3, 1 + (at % 2), at));
+    const taken = await Promise.all(
+      writes.map((one, at) => (at % 3 === 0 ? registry : other).putShard(one)),
+    );
+    t.true(taken.at(-1));
+    t.deepEqual(await registry.shards([3]), [shard(3, 2, 39)]);
+    t.false(await registry.putShard(shard(3, 1, 100)));
   },
 };
 
 const watchTests: Record<string, Body> = {
   'watchers hear what changed, from any client': async (t, { registry, other }) => {
     const changes = changesOf(registry);
-    await other.putNode(nodeRecord('n1'), [], TTL_MS);
+    await changes.live(other);
+    await other.putNode(nodeRecord('n1'), [], LONG_MS);
     await changes.until((change) => change.kind === 'nodes');
     await other.putCopies('n1', 'i1', [copy('a')]);
     await changes.until((change) => change.kind === 'copies' && change.nodeId === 'n1');
     await other.putShard(shard(12, 1, 1));
     await changes.until((change) => change.kind === 'assignment' && change.index === 12);
-    await other.acquireLease(leaseOf('a', 1), TTL_MS);
+    await other.acquireLease(leaseOf('a', 1), LONG_MS);
     await changes.until((change) => change.kind === 'lease' && change.name === 'leader');
     await other.announce('jobs');
     await changes.until((change) => change.kind === 'announcement' && change.topic === 'jobs');
+    await other.removeNode('n1', 'i1');
+    const isOfNodes = ({ kind }: RegistryChange): boolean => kind === 'nodes';
+    await changes.until((change) => isOfNodes(change) && changes.seen.filter(isOfNodes).length > 1);
     t.pass();
   },
   'a watcher that ended hears nothing, another still does': async (t, { registry, other }) => {
     const ended = changesOf(registry);
     const stays = changesOf(registry);
+    await stays.live(other);
     await other.announce('first');
     await ended.until((change) => change.kind === 'announcement');
     ended.unwatch();
@@ -229,13 +317,17 @@ const errorTests: Record<string, Body> = {
     await t.throwsAsync(registry.acquireLease(leaseOf('a', 1), Number.NaN), expectation);
     const error = await t.throwsAsync(registry.putShard(shard(256, 1, 1)), expectation);
     t.regex(error?.message ?? '', /256.*0 to 255/);
+    await t.throwsAsync(registry.putShard(shard(1, 1.5, 1)), expectation);
+    await t.throwsAsync(registry.putShard(shard(1, 1, -1)), expectation);
+    await t.throwsAsync(registry.acquireLease(leaseOf('a', 2 ** 60), LONG_MS), expectation);
+    await t.throwsAsync(registry.heartbeat('n1', 'i1', 1e13), expectation);
     t.deepEqual(await registry.nodes(), []);
   },
   'a closed client answers UNAVAILABLE': async (t, { registry }) => {
     await registry.close();
     const expectation = { instanceOf: StatusError, code: Code.UNAVAILABLE };
     await t.throwsAsync(registry.nodes(), expectation);
-    await t.throwsAsync(registry.putNode(nodeRecord('n1'), [], TTL_MS), expectation);
+    await t.throwsAsync(registry.putNode(nodeRecord('n1'), [], LONG_MS), expectation);
     t.notThrows(() => registry.watch(() => {})());
   },
 };

@@ -93,13 +93,18 @@ export interface Lease {
 
 /** What may have changed; a watcher reads again what it is interested in. */
 export type RegistryChange =
+  /** Hints may have been lost (or it has only now begun to hear): anything may have changed. */
+  | { readonly kind: 'all' }
   | { readonly kind: 'nodes' }
   | { readonly kind: 'copies'; readonly nodeId: string }
   | { readonly kind: 'assignment'; readonly index: number }
   | { readonly kind: 'lease'; readonly name: string }
   | { readonly kind: 'announcement'; readonly topic: string };
 
-/** Every method may fail with UNAVAILABLE when the registry can't be reached. */
+/**
+ * Every method may fail with UNAVAILABLE when the registry can't be reached. Entries of a newer
+ * REGISTRY_SCHEMA than the reader's may be left out of what is read.
+ */
 export interface Registry {
   /** Makes or replaces a node with its copies; alive for ttlMs from now. */
   putNode(node: NodeRecord, copies: readonly CopyRecord[], ttlMs: number): Promise<void>;
@@ -114,7 +119,10 @@ export interface Registry {
   /** Copies of the live nodes, by node id. */
   copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>>;
 
-  /** True: the lease is the owner's for ttlMs. False: another owner's is still running. */
+  /**
+   * True: the lease is the owner's for ttlMs. False: another owner's is still running, or an epoch
+   * after this one has held it (within LEASE_FENCE_MS).
+   */
   acquireLease(lease: Lease, ttlMs: number): Promise<boolean>;
   /** False: lost (expired, or another's by now). */
   renewLease(lease: Lease, ttlMs: number): Promise<boolean>;

@@ -74,7 +74,8 @@ class Sync implements TableSync {
   }
 
   #hear(change: RegistryChange): void {
-    if (change.kind === 'assignment') this.#changedShards.add(change.index);
+    if (change.kind === 'all') this.#wantsAll = true;
+    else if (change.kind === 'assignment') this.#changedShards.add(change.index);
     else if (change.kind === 'nodes' || change.kind === 'copies') this.#wantsNodes = true;
     else return;
     if (!this.#hasFailed) void this.#read();

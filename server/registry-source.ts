@@ -150,7 +150,11 @@ export class RegistrySource {
   }
 
   #hint(change: RegistryChange): void {
-    if (change.kind === 'assignment') {
+    if (change.kind === 'all') {
+      this.#pending = 'all';
+      this.#mustPlan ||= this.#isLeaving();
+      void this.#sync();
+    } else if (change.kind === 'assignment') {
       if (this.#pending !== 'all') this.#pending.add(change.index);
       void this.#sync();
     } else if (change.kind === 'copies' && change.nodeId !== this.#options.node.id) {

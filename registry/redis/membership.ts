@@ -1,0 +1,159 @@
+// Which nodes live and what they hold, in Redis. Copies are most of it and change seldom, so they
+// are fetched only when a node's digest of them is another than when they were last read.
+import { Code, StatusError } from '../../common/status.ts';
+import { checkTtl } from '../limits.ts';
+import type { CopyRecord, NodeRecord } from '../registry.ts';
+import type { RedisConnection } from './connection.ts';
+import type { Keys } from './keys.ts';
+import {
+  checkText,
+  encodeCopies,
+  encodeNode,
+  MAX_COPIES_BYTES,
+  MAX_RECORD_BYTES,
+  readCopies,
+  readNode,
+} from './records.ts';
+import { list, triples, word } from './replies.ts';
+
+/** A cluster of more nodes is refused: what every router reads must stay bounded. */
+export const MAX_NODES = 10_000;
+/** One answer of Redis, beyond a first value however large. */
+export const READ_BUDGET_BYTES = 4 * 1024 * 1024;
+/** Asked for in one call. */
+const COPIES_A_CALL = 500;
+/** Held of all nodes together. */
+const MAX_HELD_COPIES_CHARACTERS = 512 * 1024 * 1024;
+
+interface HeldCopies {
+  readonly stamp: string;
+  readonly characters: number;
+  /** undefined: of a newer schema. */
+  readonly copies: readonly CopyRecord[] | undefined;
+}
+
+export interface MembershipOptions {
+  readonly connection: RedisConnection;
+  readonly keys: Keys;
+  /** Told of each entry that a newer release wrote. */
+  readonly refuse: (reason: string) => void;
+}
+
+export class RedisMembership {
+  readonly #options: MembershipOptions;
+  /** As last read, by node id. */
+  #held = new Map<string, HeldCopies>();
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  async putNode(node: NodeRecord, copies: readonly CopyRecord[], ttlMs: number): Promise<void> {
+    checkTtl(ttlMs);
+    checkText("a node's id", node.id);
+    checkText("a node's incarnation", node.incarnation);
+    const record = encodeNode(node);
+    const { text, stamp } = encodeCopies(node.id, copies);
+    const args = [node.id, node.incarnation, record, text, stamp, Math.ceil(ttlMs), MAX_NODES];
+    const reply = await this.#run('put-node', args);
+    if (word(reply, ['ok', 'full']) === 'ok') return;
+    throw new StatusError(
+      Code.RESOURCE_EXHAUSTED,
+      `the registry holds ${MAX_NODES} nodes, which is the most: node '${node.id}' is one more`,
+    );
+  }
+
+  async heartbeat(nodeId: string, incarnation: string, ttlMs: number): Promise<boolean> {
+    checkTtl(ttlMs);
+    const reply = await this.#run('heartbeat', [nodeId, incarnation, Math.ceil(ttlMs)]);
+    return word(reply, ['ok', 'unknown']) === 'ok';
+  }
+
+  async putCopies(
+    nodeId: string,
+    incarnation: string,
+    copies: readonly CopyRecord[],
+  ): Promise<boolean> {
+    const { text, stamp } = encodeCopies(nodeId, copies);
+    const reply = await this.#run('put-copies', [nodeId, incarnation, text, stamp]);
+    return word(reply, ['ok', 'unknown']) === 'ok';
+  }
+
+  async removeNode(nodeId: string, incarnation: string): Promise<void> {
+    word(await this.#run('remove-node', [nodeId, incarnation]), ['ok', 'unknown']);
+  }
+
+  async nodes(): Promise<readonly NodeRecord[]> {
+    const live = await this.#live();
+    const nodes: NodeRecord[] = [];
+    for (const [id, text] of live) {
+      const node = readNode(text, { key: this.#key(2), field: id });
+      if (node.kind === 'value') nodes.push(node.value);
+      else this.#options.refuse(node.reason);
+    }
+    return nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  async copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
+    const live = await this.#live();
+    const held = new Map<string, HeldCopies>();
+    const changed: string[] = [];
+    for (const [id, , stamp] of live) {
+      const known = this.#held.get(id);
+      if (known?.stamp === stamp) held.set(id, known);
+      else changed.push(id);
+    }
+    let characters = 0;
+    for (const one of held.values()) characters += one.characters;
+    for (let at = 0; at < changed.length; ) {
+      const batch = await this.#fetch(changed.slice(at, at + COPIES_A_CALL));
+      at += batch.length;
+      for (const [id, one] of batch) {
+        if (one === undefined) continue;
+        characters += one.characters;
+        if (characters > MAX_HELD_COPIES_CHARACTERS) throw tooManyCopies();
+        held.set(id, one);
+      }
+    }
+    this.#held = held;
+    const known = [...held].flatMap(([id, { copies }]) =>
+      copies === undefined ? [] : [[id, copies] as const],
+    );
+    return new Map(known);
+  }
+
+  async #live(): Promise<ReturnType<typeof triples>> {
+    const reply = await this.#run('read-nodes', [MAX_NODES, MAX_RECORD_BYTES]);
+    return triples(list(reply, this.#options.keys.membership));
+  }
+
+  /** The first ones of `ids`, at least one; undefined for a node that is gone by now. */
+  async #fetch(ids: readonly string[]): Promise<(readonly [string, HeldCopies | undefined])[]> {
+    const reply = await this.#run('read-copies', [MAX_COPIES_BYTES, READ_BUDGET_BYTES, ...ids]);
+    const found = triples(list(reply, [this.#key(3)]));
+    if (found.length === 0) throw new StatusError(Code.INTERNAL, 'Redis answered without copies');
+    return found.map(([id, text, stamp]) => {
+      if (text === '') return [id, undefined];
+      const read = readCopies(text, { key: this.#key(3), field: id });
+      if (read.kind === 'refused') this.#options.refuse(read.reason);
+      const copies = read.kind === 'value' ? read.value : undefined;
+      return [id, { stamp, characters: text.length, copies }];
+    });
+  }
+
+  #key(at: number): string {
+    return this.#options.keys.membership[at] ?? '';
+  }
+
+  #run(script: Parameters<RedisConnection['run']>[0], args: readonly (string | number)[]) {
+    const { connection, keys } = this.#options;
+    return connection.run(script, keys.membership, [keys.channel, ...args]);
+  }
+}
+
+function tooManyCopies(): StatusError {
+  return new StatusError(
+    Code.RESOURCE_EXHAUSTED,
+    `the copies of all nodes take more than ${MAX_HELD_COPIES_CHARACTERS} characters`,
+  );
+}
