@@ -14,7 +14,7 @@ import type {
   ModelState,
 } from '../loaded-model.ts';
 import type { RunOutcome, Way } from './engine.ts';
-import { INLINE_LEAVES_ABOVE_US, InlineCost } from './inline-cost.ts';
+import { InlineCost } from './inline-cost.ts';
 import { InstancePool, type PoolOptions } from './instance-pool.ts';
 import { stringsProblem } from './onnx/string-tensors.ts';
 import { Scatter, unsplittable } from './scatter.ts';
@@ -29,8 +29,8 @@ export interface BatchedModelOptions extends PoolOptions {
   readonly outputs: readonly TensorSpec[];
   readonly limits: BatcherLimits;
   readonly memoryBytes: number;
-  /** Inline runs that have become slow move the model to a worker. */
-  readonly leavesWhenSlow?: boolean;
+  /** Microseconds; inline runs that mostly take longer move it to a worker. Default: none do. */
+  readonly leavesAboveUs?: number | undefined;
   readonly observer: ModelObserver;
   readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
   /** Default: this thread's. */
@@ -58,7 +58,7 @@ export class BatchedModel implements LoadedModel {
   #calledMs = 0;
   #isDeciding = false;
   #isMoving = false;
-  readonly #cost = new InlineCost();
+  readonly #cost: InlineCost;
   readonly #tickEnd: TickEnd;
   readonly #onTickEnd = (): void => {
     this.#isDecisionComing = false;
@@ -81,6 +81,7 @@ export class BatchedModel implements LoadedModel {
     this.#tickEnd = options.tickEnd ?? tickEnd;
     this.#observer = options.observer;
     this.#batcher = new Batcher(options.limits);
+    this.#cost = new InlineCost(options.leavesAboveUs ?? Number.POSITIVE_INFINITY);
     this.#open = indexesOf(this.inputs, ({ shape }) => shape.slice(1).includes(-1));
     this.#texts = indexesOf(this.inputs, ({ datatype }) => datatype === 'BYTES');
     this.#pool = new InstancePool(options, {
@@ -265,7 +266,7 @@ export class BatchedModel implements LoadedModel {
     this.#pool.run(instance, batch, (outcome) => {
       this.#running -= requests.length;
       this.#answer(requests, rows, nowMs, outcome);
-      if (outcome.ok && this.#options.leavesWhenSlow === true) this.#watchCost(outcome.runNs);
+      if (outcome.ok) this.#watchCost(outcome.runNs);
       if (!this.#isDeciding) this.#checkDrained();
     });
   }
@@ -273,7 +274,7 @@ export class BatchedModel implements LoadedModel {
   #watchCost(runNs: number): void {
     if (this.#isMoving || this.#pool.way === 'worker' || !this.#cost.ran(runNs)) return;
     this.#isMoving = true;
-    const reason = `most runs took more than ${INLINE_LEAVES_ABOVE_US} us`;
+    const reason = `most runs took more than ${this.#options.leavesAboveUs} us`;
     this.#cost.reset();
     this.#pool.replace(0).then(
       () => this.#observer.wayChosen?.(this.way, reason),

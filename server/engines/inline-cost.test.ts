@@ -1,15 +1,17 @@
 import test from 'ava';
 import {
-  INLINE_LEAVES_ABOVE_US,
   InlineCost,
   type InlineFacts,
+  leavesAboveUs,
   MAX_INLINE_LOAD_MS,
   MAX_INLINE_RUN_US,
+  MAX_ONE_CORE_RUN_US,
   obstacleToInline,
 } from './inline-cost.ts';
 
 const FAST: InlineFacts = {
   execution: 'auto',
+  cores: 2,
   inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 16] }],
   maxBatchSize: 64,
   instanceCount: 1,
@@ -45,9 +47,20 @@ test('a model that is cheap, and known to stay so, runs inline', (t) => {
   }
 });
 
+test('where there is one core, a longer run is taken: a worker would compute no sooner', (t) => {
+  const oneCore = { ...FAST, cores: 1, fullRunNs: MAX_ONE_CORE_RUN_US * 1e3 };
+  t.is(obstacleToInline(oneCore), undefined);
+  t.regex(obstacleToInline({ ...oneCore, cores: 2 }) ?? '', /takes 3000 us, above 300/);
+  const longer = { ...oneCore, fullRunNs: oneCore.fullRunNs + 1 };
+  t.regex(obstacleToInline(longer) ?? '', /takes 3001 us, above 3000/);
+  t.regex(obstacleToInline({ ...oneCore, hasFixedCost: false }) ?? '', /operators/);
+  t.true(leavesAboveUs(1) > MAX_ONE_CORE_RUN_US && leavesAboveUs(1) > leavesAboveUs(2));
+});
+
 test('some long runs are interruptions, mostly slow ones are a slow model', (t) => {
-  const limitNs = INLINE_LEAVES_ABOVE_US * 1e3;
-  const cost = new InlineCost();
+  const limitUs = leavesAboveUs(2);
+  const limitNs = limitUs * 1e3;
+  const cost = new InlineCost(limitUs);
   for (let run = 0; run < 10_000; run += 1) {
     t.false(cost.ran(run % 10 === 0 ? 1e8 : limitNs), 'a tenth of a second, every tenth run');
   }

@@ -8,10 +8,17 @@ import type { Execution } from '../../model/config/policy.ts';
 /** A full batch that takes longer is no inline run: another call would wait for it too long. */
 export const MAX_INLINE_RUN_US = 300;
 /**
- * Runs above it move the model to a worker, where it stays until it is loaded again. Twice what
- * lets it in, so that a model at the border does not wander.
+ * The same where the process has one core. A worker there computes nothing at the same time: calls
+ * wait for its run or make it longer, and each batch costs two switches between threads and a copy
+ * more. So other models' calls, and sockets, wait for up to so long. What takes longer is left to
+ * the system to share out, which costs little beside it.
  */
-export const INLINE_LEAVES_ABOVE_US = 600;
+export const MAX_ONE_CORE_RUN_US = 3_000;
+/**
+ * Runs above the limit times this move the model to a worker, where it stays until it is loaded
+ * again: a model at the border does not wander.
+ */
+const LEAVES_ABOVE = 2;
 /**
  * Loading blocks the thread too: a larger file is not loaded there, nor one that took longer in a
  * worker (the first of a process takes some 100 ms, whatever it is).
@@ -25,6 +32,8 @@ const SLOW_RUNS = 32;
 
 export interface InlineFacts {
   readonly execution: Execution;
+  /** That this process may use at the same time. */
+  readonly cores: number;
   readonly inputs: readonly TensorSpec[];
   readonly maxBatchSize: number;
   readonly instanceCount: number;
@@ -35,6 +44,16 @@ export interface InlineFacts {
   readonly loadMs: number;
   /** Of a full batch of zeros; undefined where that failed or was too large to try. */
   readonly fullRunNs: number | undefined;
+}
+
+/** The longest run that the serving thread takes, where nobody has said where to run. */
+export function maxInlineRunUs(cores: number): number {
+  return cores > 1 ? MAX_INLINE_RUN_US : MAX_ONE_CORE_RUN_US;
+}
+
+/** Microseconds; a model that mostly takes longer does not stay. */
+export function leavesAboveUs(cores: number): number {
+  return LEAVES_ABOVE * maxInlineRunUs(cores);
 }
 
 /** Why the model runs in workers; undefined: it runs inline. */
@@ -51,8 +70,9 @@ export function obstacleToInline(facts: InlineFacts): string | undefined {
     if (inner.includes(-1)) return `input '${name}' has open dimensions`;
   }
   if (fullRunNs === undefined) return 'a full batch of zeros could not be run';
-  if (fullRunNs > MAX_INLINE_RUN_US * 1e3) {
-    return `a full batch takes ${Math.ceil(fullRunNs / 1e3)} us, above ${MAX_INLINE_RUN_US}`;
+  const limitUs = maxInlineRunUs(facts.cores);
+  if (fullRunNs > limitUs * 1e3) {
+    return `a full batch takes ${Math.ceil(fullRunNs / 1e3)} us, above ${limitUs}`;
   }
   if (facts.fileBytes > MAX_INLINE_FILE_BYTES) {
     return `its file has ${facts.fileBytes} bytes, above ${MAX_INLINE_FILE_BYTES}`;
@@ -68,11 +88,16 @@ export function obstacleToInline(facts: InlineFacts): string | undefined {
  * mean: on a busy machine any run is interrupted now and then, for many times its own length.
  */
 export class InlineCost {
+  readonly #limitNs: number;
   #slow = 0;
+
+  constructor(limitUs: number) {
+    this.#limitNs = limitUs * 1e3;
+  }
 
   /** Event: a run took so long. True: most of the latest were too slow for the thread. */
   ran(ns: number): boolean {
-    const limitNs = INLINE_LEAVES_ABOVE_US * 1e3;
+    const limitNs = this.#limitNs;
     if (ns <= limitNs) this.#slow = Math.max(0, this.#slow - 1);
     else this.#slow += Math.min(MOST_COUNTED, Math.floor(ns / limitNs));
     return this.#slow >= SLOW_RUNS;

@@ -1,6 +1,7 @@
 // From a file to a model that serves: checks, quarantine, threads, warm-up. What goes wrong on the
 // way leaves nothing behind.
 import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, statusOf } from '../../common/status.ts';
 import { MAX_INSTANCES } from '../../model/config/derive.ts';
@@ -16,7 +17,7 @@ import {
 } from '../loaded-model.ts';
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
-import { type InlineFacts, obstacleToInline } from './inline-cost.ts';
+import { type InlineFacts, leavesAboveUs, obstacleToInline } from './inline-cost.ts';
 import { ortOfThread } from './onnx/binding.ts';
 import { type InlineOptions, startInlineInstance } from './onnx/inline.ts';
 import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
@@ -35,6 +36,8 @@ export type StartInline = (options: InlineOptions) => Promise<EngineInstance>;
 export interface LoadModelSettings {
   /** For models whose configuration does not say. Default 'auto'. */
   readonly execution?: Execution;
+  /** That this process may use at the same time. Default: what the system allows it. */
+  readonly cores?: number;
   /** Given by tests. */
   readonly startInline?: StartInline;
 }
@@ -56,10 +59,9 @@ export function createLoadModel(
   const busy: BusyThreads = new Map();
   return (options) => {
     const execution = options.execution ?? settings.execution ?? 'auto';
-    const { startInline = startInlineInstance } = settings;
-    const loaded = last.then(() =>
-      load({ ...options, execution }, startInstance, startInline, busy),
-    );
+    const { startInline = startInlineInstance, cores = availableParallelism() } = settings;
+    const means = { start: startInstance, startInline, cores };
+    const loaded = last.then(() => load({ ...options, execution }, means, busy));
     last = loaded.catch(() => undefined);
     return loaded;
   };
@@ -68,10 +70,16 @@ export function createLoadModel(
 /** Loads that were given up while their thread goes on, by model and version: when it is free. */
 type BusyThreads = Map<string, Promise<void>>;
 
+/** What a load has to run models with. */
+interface Means {
+  readonly start: StartInstance;
+  readonly startInline: StartInline;
+  readonly cores: number;
+}
+
 async function load(
   options: LoadModelOptions,
-  start: StartInstance,
-  startInline: StartInline,
+  means: Means,
   busy: BusyThreads,
 ): Promise<LoadedModel> {
   checkOptions(options);
@@ -90,7 +98,7 @@ async function load(
   if (reason !== undefined) throw new StatusError(Code.FAILED_PRECONDITION, reason);
   const fileBytes = await sizeOf(options.modelPath);
   await quarantine?.arm(model, version);
-  const work = new Load(options, start, startInline);
+  const work = new Load(options, means);
   try {
     return await work.run(fileBytes);
   } finally {
@@ -110,8 +118,7 @@ async function load(
 /** One load: its threads are either all handed over or all stopped. */
 class Load {
   readonly #options: LoadModelOptions;
-  readonly #start: StartInstance;
-  readonly #startInline: StartInline;
+  readonly #means: Means;
   readonly #clock: Clock;
   #instances: readonly EngineInstance[] = [];
   #isGivenUp = false;
@@ -120,10 +127,9 @@ class Load {
   /** Why it does not run inline, or not by the binding; '' when it does. */
   #obstacle = '';
 
-  constructor(options: LoadModelOptions, start: StartInstance, startInline: StartInline) {
+  constructor(options: LoadModelOptions, means: Means) {
     this.#options = options;
-    this.#start = start;
-    this.#startInline = startInline;
+    this.#means = means;
     this.#clock = options.clock ?? systemClock;
   }
 
@@ -182,13 +188,13 @@ class Load {
     const { inputs, outputs, loadMs } = worker;
     const obstacle = obstacleToInline({
       ...{ execution, inputs, maxBatchSize, instanceCount, intraOpThreads, hasFixedCost },
-      ...{ ...cost, loadMs },
+      ...{ ...cost, loadMs, cores: this.#means.cores },
     });
     this.#obstacle = obstacle ?? '';
     if (obstacle !== undefined || this.#isGivenUp) return false;
     try {
       const clock = this.#clock;
-      const inline = await this.#startInline({
+      const inline = await this.#means.startInline({
         ...{ modelPath, intraOpThreads, clock, maxBatchSize, inputs, outputs },
       });
       this.#instances = [inline, worker];
@@ -208,7 +214,7 @@ class Load {
 
   #startOne(): Promise<EngineInstance> {
     const { modelPath, intraOpThreads = 1 } = this.#options;
-    return this.#start({ modelPath, intraOpThreads, clock: this.#clock });
+    return this.#means.start({ modelPath, intraOpThreads, clock: this.#clock });
   }
 
   async #stopAll(): Promise<void> {
@@ -229,7 +235,8 @@ class Load {
       onFailed,
       instances: this.#instances,
       startInstance: () => this.#startOne(),
-      leavesWhenSlow: this.#options.execution === 'auto',
+      leavesAboveUs:
+        this.#options.execution === 'auto' ? leavesAboveUs(this.#means.cores) : undefined,
       clock: this.#clock,
       maxRunMs: this.#options.maxRunMs ?? DEFAULT_MAX_RUN_MS,
       limits: {
