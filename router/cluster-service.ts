@@ -203,7 +203,7 @@ async function statistics(
   const { table, upstreams } = options;
   const version = parseVersion(request.version);
   const model = request.name === '' ? undefined : request.name;
-  const nodes = table.readyNodes(model, version);
+  const nodes = [...table.readyNodes(model, version)];
   const nowMs = options.clock.nowMs();
   const asked = upstreams.usable(nodes, nowMs, new Set());
   const bytes = ModelStatisticsRequest.encode(request).finish();

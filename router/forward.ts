@@ -9,7 +9,7 @@ import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
-import { suspect, type Upstream, type Upstreams } from './upstreams.ts';
+import type { Upstream, Upstreams } from './upstreams.ts';
 import { type Waiter, type WaitingRoom, waitedInVain } from './waiting.ts';
 
 /**
@@ -106,13 +106,16 @@ export class Forwarder {
     for (const forward of this.#options.room.release(() => true)) this.refuse(forward, error);
   }
 
-  /** Sends it on, or lets it wait, or refuses it. Its model is known by now. */
-  route(forward: Forward): void {
-    const { table, clock, random } = this.#options;
+  /**
+   * Sends it on, or lets it wait, or refuses it. Its model is known by now.
+   * @param nowMs where the time is known already: reading it costs something
+   */
+  route(forward: Forward, nowMs = this.#options.clock.nowMs()): void {
+    const { table, random } = this.#options;
     const route = table.resolve(forward.model, forward.version, random);
     if (route.kind === 'refused') this.refuse(forward, route.error);
     else if (route.kind === 'waiting') this.#wait(forward);
-    else this.#send(forward, route, clock.nowMs());
+    else this.#send(forward, route, nowMs);
   }
 
   /** The latest moment at which a call without a deadline of its own still waits for a copy. */
@@ -126,9 +129,9 @@ export class Forwarder {
     forward.refuse(error);
   }
 
-  /** It is over: its caller has an answer, or has gone (CANCELLED). */
-  answered(forward: Forward, code: Code): void {
-    if (forward.upstream !== undefined) this.#left(forward);
+  /** It is over: its caller has an answer, or has gone (CANCELLED). @param nowMs as route() */
+  answered(forward: Forward, code: Code, nowMs?: number): void {
+    if (forward.upstream !== undefined) this.#left(forward, nowMs ?? this.#options.clock.nowMs());
     else if (this.#options.room.leave(forward)) this.#rearm();
     this.#count(forward, code);
   }
@@ -140,11 +143,12 @@ export class Forwarder {
   goesElsewhere(forward: Forward, error: StatusError): boolean {
     const { upstream } = forward;
     if (upstream === undefined) return false;
-    suspect(upstream, error, this.#options.clock.nowMs());
-    this.#left(forward);
+    const nowMs = this.#options.clock.nowMs();
+    this.#options.upstreams.suspect(upstream, error, nowMs);
+    this.#left(forward, nowMs);
     if (maySendAgain(forward, error)) this.#options.metrics.resent();
     else if (!this.#mayAskAnother(forward, upstream, error)) return false;
-    this.route(forward);
+    this.route(forward, nowMs);
     return true;
   }
 
@@ -180,11 +184,10 @@ export class Forwarder {
     return true;
   }
 
-  #left(forward: Forward): void {
+  #left(forward: Forward, nowMs: number): void {
     const { upstream } = forward;
     if (upstream === undefined) return;
-    const { metrics, clock } = this.#options;
-    if (!forward.isStream) metrics.upstream(clock.nowMs() - forward.sentMs);
+    if (!forward.isStream) this.#options.metrics.upstream(nowMs - forward.sentMs);
     upstream.outstanding -= 1;
     forward.upstream = undefined;
     this.#budget.ended(forward.isRetry);

@@ -81,7 +81,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     if (!request.isPassing) this.#consume();
     if (before === request.phase) {
       if (this.#out !== undefined) this.#sendOn(this.#out);
-    } else if (request.phase === 'named') this.#route();
+    } else if (request.phase === 'named') this.#route(this.#call.nowMs);
     else if (request.phase === 'packed') this.#unpack();
   }
 
@@ -106,7 +106,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.#sentPieces = 0;
     this.#isPrefixSent = false;
     this.#isEndSent = false;
-    this.#out = opener.open(call.path, call.fields, call.deadlineMs, this);
+    this.#out = opener.open(call.path, call.fields, call.deadlineMs, this, this.sentMs);
     this.#sendOn(this.#out);
   }
 
@@ -164,8 +164,9 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {
     const code = readCode(fields) ?? Code.UNKNOWN;
+    const nowMs = this.#out?.nowMs;
     this.#finish();
-    this.#owner.forwarder.answered(this, code);
+    this.#owner.forwarder.answered(this, code, nowMs);
     if (fields.length > 0) this.#call.sendTrailers(fields);
     else this.#call.fail(new StatusError(Code.UNKNOWN, 'the node ended its answer without status'));
   }
@@ -181,7 +182,8 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.#call.fail(error);
   }
 
-  #route(): void {
+  /** @param nowMs undefined: some time after what came last */
+  #route(nowMs?: number): void {
     const { named } = this.#request;
     try {
       this.version = parseVersion(named?.version ?? '');
@@ -193,7 +195,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.sequenceId = named?.sequence?.id ?? '';
     const { forwarder } = this.#owner;
     if (this.#isStream) this.#waitsUntilMs = forwarder.waitsUntilMs();
-    forwarder.route(this);
+    forwarder.route(this, nowMs);
   }
 
   /** A compressed message is inflated to see which model it is for; it goes on as it came. */

@@ -14,6 +14,9 @@ export const SUSPECT_MS = 1_000;
  */
 export const NODE_KEEPALIVE = { timeMs: 500, timeoutMs: 2_000 } as const;
 
+/** Lists of nodes that are remembered; then all are looked up anew. */
+const MAX_KNOWN_LISTS = 10_000;
+
 /** One that can't open raw calls serves a router whose `raw` is not used. */
 export interface NodeConnection extends Backend, Partial<RawOpener> {
   close(): void;
@@ -53,6 +56,10 @@ export class Upstream {
 export class Upstreams {
   readonly #options: UpstreamOptions;
   readonly #byId = new Map<string, Upstream>();
+  /** By the list of ids asked for: the same few come again with every call. */
+  readonly #known = new Map<readonly string[], readonly Upstream[]>();
+  /** No suspicion ends later. */
+  #suspectUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -60,6 +67,7 @@ export class Upstreams {
 
   /** Follows the live nodes: closes connections to those that left, opens the others when used. */
   follow(nodes: Iterable<NodeRecord>): void {
+    this.#known.clear();
     const gone = new Set(this.#byId.keys());
     for (const node of nodes) {
       gone.delete(node.id);
@@ -74,15 +82,18 @@ export class Upstreams {
     }
   }
 
-  /** Those of the ids that may be tried now. */
-  usable(ids: Iterable<string>, nowMs: number, tried: ReadonlySet<string>): readonly Upstream[] {
-    const found: Upstream[] = [];
-    for (const id of ids) {
-      const upstream = this.#byId.get(id);
-      if (upstream === undefined || tried.has(id) || nowMs < upstream.suspectUntilMs) continue;
-      found.push(upstream);
-    }
-    return found;
+  /** Those of the ids that may be tried now. A list of ids must not change later. */
+  usable(ids: readonly string[], nowMs: number, tried: ReadonlySet<string>): readonly Upstream[] {
+    const known = this.#known.get(ids) ?? this.#find(ids);
+    if (tried.size === 0 && nowMs >= this.#suspectUntilMs) return known;
+    return known.filter(({ id, suspectUntilMs }) => !tried.has(id) && nowMs >= suspectUntilMs);
+  }
+
+  /** Marks the node when the error says that it was lost. */
+  suspect(upstream: Upstream, error: Error, nowMs: number): void {
+    if (!(error instanceof ConnectionLost)) return;
+    upstream.suspectUntilMs = nowMs + SUSPECT_MS;
+    this.#suspectUntilMs = Math.max(this.#suspectUntilMs, upstream.suspectUntilMs);
   }
 
   get size(): number {
@@ -101,6 +112,14 @@ export class Upstreams {
   close(): void {
     for (const upstream of this.#byId.values()) upstream.close();
     this.#byId.clear();
+    this.#known.clear();
+  }
+
+  #find(ids: readonly string[]): readonly Upstream[] {
+    const found = ids.flatMap((id) => this.#byId.get(id) ?? []);
+    if (this.#known.size >= MAX_KNOWN_LISTS) this.#known.clear();
+    this.#known.set(ids, found);
+    return found;
   }
 
   #open(node: NodeRecord): Upstream {
@@ -113,9 +132,4 @@ export class Upstreams {
 
 function opensRaw(connection: NodeConnection): connection is NodeConnection & RawOpener {
   return connection.open !== undefined;
-}
-
-/** Marks the node when the error says that it was lost. */
-export function suspect(upstream: Upstream, error: Error, nowMs: number): void {
-  if (error instanceof ConnectionLost) upstream.suspectUntilMs = nowMs + SUSPECT_MS;
 }

@@ -1,8 +1,9 @@
 // The node's metrics under Triton's names, read from the statistics when /metrics is asked, so that
 // a call pays nothing for them. Labels: model, version, node.
-import { Counter, Gauge, Histogram } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
+import { FilledHistogram } from '../common/histogram.ts';
 import { LabelLimit, type Metrics } from '../common/metrics.ts';
-import type { Buckets, StatisticsBook, VersionStatistics } from './statistics.ts';
+import type { StatisticsBook, VersionStatistics } from './statistics.ts';
 
 const LABELS = ['model', 'version', 'node'] as const;
 
@@ -94,59 +95,12 @@ export function registerInferenceMetrics(
   });
   for (const [name, help, field] of HISTOGRAMS) {
     metrics.registerMetric(
-      new BookHistogram(name, help, () =>
+      new FilledHistogram(name, help, LABELS, () =>
         Array.from(book.all(), (statistics) => ({
           labels: labelsOf(statistics),
           buckets: statistics[field],
         })),
       ),
     );
-  }
-}
-
-type Labels = Record<(typeof LABELS)[number], string>;
-
-type Exported = Awaited<ReturnType<Histogram<(typeof LABELS)[number]>['get']>>;
-
-/** A histogram whose buckets were filled elsewhere. */
-class BookHistogram extends Histogram<(typeof LABELS)[number]> {
-  readonly #name: string;
-  readonly #help: string;
-  readonly #read: () => readonly { labels: Labels; buckets: Buckets }[];
-
-  constructor(
-    name: string,
-    help: string,
-    read: () => readonly { labels: Labels; buckets: Buckets }[],
-  ) {
-    super({ name, help, labelNames: LABELS, registers: [] });
-    this.#name = name;
-    this.#help = help;
-    this.#read = read;
-  }
-
-  override get(): Promise<Exported> {
-    const name = this.#name;
-    const values = this.#read().flatMap(({ labels, buckets }) => {
-      let count = 0;
-      const lines = [...buckets.bounds, '+Inf' as const].map((le, at) => {
-        count += buckets.counts[at] ?? 0;
-        return { labels: { le, ...labels }, value: count, metricName: `${name}_bucket` };
-      });
-      return [
-        ...lines,
-        { labels, value: buckets.sum, metricName: `${name}_sum` },
-        { labels, value: count, metricName: `${name}_count` },
-      ];
-    });
-    const exported = { name, help: this.#help, type: 'histogram', aggregator: 'sum', values };
-    // The declared type demands a `collect` that the library itself does not export: a function
-    // could not be sent to another thread.
-    return Promise.resolve(exported as unknown as Exported);
-  }
-
-  /** What the registry's own text form asks for. */
-  getForPromString(): Promise<Exported> {
-    return this.get();
   }
 }

@@ -1,6 +1,7 @@
 // What is counted of each model version: Triton's statistics, and histograms that sum over nodes.
 // Plain numbers, since they are touched on every call; ModelStatistics and /metrics read them when
 // asked. They outlive the loading of their model, so that counters never fall.
+import { Buckets } from '../common/histogram.ts';
 import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
 import type { Way } from './engines/engine.ts';
 import type { FailReason, ModelObserver, RunTimings } from './loaded-model.ts';
@@ -10,26 +11,6 @@ const DURATION_BUCKETS_S: readonly number[] = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 const BATCH_BUCKETS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
-
-/** Observations by bucket; the last count is of those above the last bound. */
-export class Buckets {
-  readonly bounds: readonly number[];
-  readonly counts: Float64Array;
-  sum = 0;
-
-  constructor(bounds: readonly number[]) {
-    this.bounds = bounds;
-    this.counts = new Float64Array(bounds.length + 1);
-  }
-
-  observe(value: number, count = 1): void {
-    const { bounds, counts } = this;
-    let at = 0;
-    while (at < bounds.length && value > (bounds[at] ?? 0)) at += 1;
-    counts[at] = (counts[at] ?? 0) + count;
-    this.sum += value * count;
-  }
-}
 
 /** How often, and how long all together. */
 export interface Tally {

@@ -47,6 +47,8 @@ export interface RawCall {
    * and tells onCallerGone().
    */
   readonly deadlineMs: number;
+  /** When what the callee is being told of came in, on the clock of the deadline. */
+  readonly nowMs: number;
   /** Whom to name in a log: 'ipv4:127.0.0.1:5000'. */
   readonly peer: string;
   /** The caller may send so many bytes more. At most as many as onRequestData() has told. */
@@ -104,6 +106,8 @@ export interface RawRequest {
   consumeAnswer(bytes: number): void;
   /** RST_STREAM; nothing is heard of the call any more. @param code of RFC 9113, 7 */
   reset(code: number): void;
+  /** When what the caller is being told of came in, on the performance.now() clock. */
+  readonly nowMs: number;
 }
 
 /** Who sent a RawRequest hears this of its answer, never from within RawOpener.open(). */
@@ -136,11 +140,13 @@ export interface RawOpener {
    * `deadlineMs` as grpc-timeout (none for Infinity). The deadline is not kept here: who took the
    * call keeps it. The same array of fields again costs less than a new one. A connection that
    * isn't there yet holds the call, bounded, until it is.
+   * @param nowMs on the clock of the deadline, where it is known: reading it costs something
    */
   open(
     path: string,
     fields: readonly HeaderField[],
     deadlineMs: number,
     caller: RawCaller,
+    nowMs?: number,
   ): RawRequest;
 }

@@ -147,9 +147,10 @@ class Client implements GrpcClient, Carrier {
     fields: readonly HeaderField[],
     deadlineMs: number,
     caller: RawCaller,
+    nowMs = this.#clock.nowMs(),
   ): RawRequest {
     const call = new OutgoingRaw(this, path, fields, deadlineMs, caller);
-    const error = this.#pool.begin(call, this.#clock.nowMs());
+    const error = this.#pool.begin(call, nowMs);
     // Who opens a call hears of it only after this has returned.
     if (error !== undefined) this.#clock.after(0, () => call.refuse(error));
     return call;
@@ -184,6 +185,10 @@ class Client implements GrpcClient, Carrier {
 
   forget(call: Outgoing): void {
     this.#pool.waiting.leave(call);
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs();
   }
 
   #send(call: Outgoing, path: string): void {

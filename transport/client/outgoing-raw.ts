@@ -38,6 +38,10 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
     this.#caller = caller;
   }
 
+  get nowMs(): number {
+    return this.link?.connection.nowMs ?? this.carrier.nowMs();
+  }
+
   start(link: Link, nowMs: number): boolean {
     const { connection, headers } = link;
     const head = headers.passedOn(this.#path, this.#fields, this.#untilMs - nowMs);

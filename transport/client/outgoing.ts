@@ -11,6 +11,7 @@ import type { Link } from './link.ts';
 export interface Carrier {
   readonly address: string;
   readonly maxMessageBytes: number;
+  nowMs(): number;
   /** It waits no more; nothing happens if it did not. */
   forget(call: Outgoing): void;
 }

@@ -4,7 +4,12 @@ import { Code, type StatusError } from '../../common/status.ts';
 import { type Carrier, Outgoing } from './outgoing.ts';
 import { MAX_WAITING_BYTES, MAX_WAITING_CALLS, WaitingCalls } from './waiting-calls.ts';
 
-const CARRIER: Carrier = { address: 'node:1', maxMessageBytes: 1, forget: () => {} };
+const CARRIER: Carrier = {
+  address: 'node:1',
+  maxMessageBytes: 1,
+  nowMs: () => 0,
+  forget: () => {},
+};
 
 class Call extends Outgoing {
   constructor(sizeBytes: number) {

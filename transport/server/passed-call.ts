@@ -20,6 +20,10 @@ export class PassedCall extends ServerCall implements RawCall {
     return this.route.passedOn;
   }
 
+  get nowMs(): number {
+    return this.connection.nowMs;
+  }
+
   start(raw: RawBackend): void {
     try {
       this.#callee = raw.raw(this);

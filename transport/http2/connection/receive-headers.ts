@@ -246,7 +246,8 @@ function takeTrailers(
   headers: HeaderList,
   isEnd: boolean,
 ): void {
-  const verdict = isEnd ? checkTrailers(headers.fields) : 'trailers without END_STREAM';
+  headers.endVerdict ??= checkTrailers(headers.fields);
+  const verdict = isEnd ? headers.endVerdict : 'trailers without END_STREAM';
   if (typeof verdict === 'string') {
     state.streamError(stream.id, ErrorCode.PROTOCOL_ERROR, verdict);
     return;

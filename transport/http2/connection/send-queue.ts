@@ -2,7 +2,6 @@
 // does not waits in its stream's queue, and the streams that could go on take turns, a frame each.
 import { ErrorCode, Flag, FrameType } from '../frames/constants.ts';
 import { writeHeaderBlock } from '../frames/control-frames.ts';
-import { mostBlockBytes } from '../hpack/encoder.ts';
 import type { HeaderField } from '../hpack/header-field.ts';
 import { MAX_INTEGER_BYTES } from '../hpack/integer.ts';
 import type { ConnectionState } from './connection-state.ts';
@@ -25,7 +24,7 @@ export function writeHeaders(
   const most =
     headers instanceof Uint8Array
       ? headers.length + 2 * MAX_INTEGER_BYTES
-      : mostBlockBytes(headers);
+      : state.encoder.mostBytes(headers);
   if (most <= state.peerMaxFrameBytes) {
     const at = output.beginFrame(most);
     const end = encode(state, headers, output.block, at);
@@ -38,7 +37,7 @@ export function writeHeaders(
   writeHeaderBlock(output, streamId, block.subarray(0, end), isEnd, state.peerMaxFrameBytes);
 }
 
-/** As writeHeaders() of both lists in a row; `constant` never changes, and is the same object. */
+/** As writeHeaders() of both lists in a row; lists that are the same object again cost less. */
 export function writeRepeatedHeaders(
   state: ConnectionState,
   streamId: number,
@@ -47,7 +46,7 @@ export function writeRepeatedHeaders(
   isEnd: boolean,
 ): void {
   const { output, encoder } = state;
-  const most = mostBlockBytes(constant) + mostBlockBytes(varying);
+  const most = encoder.mostBytes(constant) + encoder.mostBytes(varying);
   if (most > state.peerMaxFrameBytes) {
     writeHeaders(state, streamId, [...constant, ...varying], isEnd);
     return;
@@ -55,7 +54,7 @@ export function writeRepeatedHeaders(
   const at = output.beginFrame(most);
   const end = encoder.encodeConstant(constant, output.block, at);
   const flags = isEnd ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
-  const last = encoder.encode(varying, output.block, end);
+  const last = encoder.encodeConstant(varying, output.block, end);
   output.endFrame(last, FrameType.HEADERS, flags, streamId);
 }
 
@@ -67,7 +66,7 @@ function encode(
 ): number {
   return headers instanceof Uint8Array
     ? state.encoder.encodePrebuilt(headers, target, at)
-    : state.encoder.encode(headers, target, at);
+    : state.encoder.encodeConstant(headers, target, at);
 }
 
 /** True when there is room for more; false asks the owner to wait for onWritable(). */

@@ -35,15 +35,27 @@ function isSame(block: Uint8Array, bytes: Uint8Array, start: number, end: number
   return true;
 }
 
+function isIt(
+  known: Remembered,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  generation: number,
+): boolean {
+  if (known.generation !== generation && known.generation !== ANY_GENERATION) return false;
+  return isSame(known.block, bytes, start, end);
+}
+
 export class BlockCache {
-  /** The one found last: often it is the next too, and needs no hash. */
+  /** The two found last, in turn the head and the end of answers: most often no hash is needed. */
   #latest: Remembered | undefined;
+  #earlier: Remembered | undefined;
   /** Undefined until a block came twice: a connection of one call costs nothing here. */
   #slots: (Remembered | undefined)[] | undefined;
   /** Hash of the block last missed at each slot: one is remembered when it comes again. */
   #missed: Int32Array | undefined;
 
-  /** As `find`, but only looks whether it is the block found last. */
+  /** As `find`, but only looks whether it is one of the two blocks found last. */
   findLatest(
     bytes: Uint8Array,
     start: number,
@@ -52,8 +64,12 @@ export class BlockCache {
   ): HeaderList | undefined {
     const latest = this.#latest;
     if (latest === undefined) return undefined;
-    if (latest.generation !== generation && latest.generation !== ANY_GENERATION) return undefined;
-    return isSame(latest.block, bytes, start, end) ? latest.list : undefined;
+    if (isIt(latest, bytes, start, end, generation)) return latest.list;
+    const earlier = this.#earlier;
+    if (earlier === undefined || !isIt(earlier, bytes, start, end, generation)) return undefined;
+    this.#earlier = latest;
+    this.#latest = earlier;
+    return earlier.list;
   }
 
   /** `hash` is blockHash of the same bytes, `generation` the table's now. */
@@ -65,9 +81,8 @@ export class BlockCache {
     generation: number,
   ): HeaderList | undefined {
     const found = this.#slots?.[hash & (SLOTS - 1)];
-    if (found === undefined) return undefined;
-    if (found.generation !== generation && found.generation !== ANY_GENERATION) return undefined;
-    if (!isSame(found.block, bytes, start, end)) return undefined;
+    if (found === undefined || !isIt(found, bytes, start, end, generation)) return undefined;
+    this.#earlier = this.#latest;
     this.#latest = found;
     return found.list;
   }

@@ -14,13 +14,18 @@ const MAX_ENTRY_SHARE = 0.5;
 /** At the start of a block at most two: the smallest size there was, and the one that is. */
 const MOST_UPDATE_BYTES = 2 * MAX_INTEGER_BYTES;
 
-/** Lists that encodeConstant remembers the block of; further ones are encoded each time. */
-const MAX_CONSTANT_LISTS = 32;
+/** Lists whose blocks encodeConstant remembers; one more takes the place of the oldest. */
+const KEPT_LISTS = 16;
+/** Lists that came of late and are not remembered: those that come again will be. */
+const SEEN_LISTS = 8;
+/** Longer blocks are encoded each time: this bounds what a connection keeps. */
+const MAX_KEPT_BYTES = 512;
 
-/** The block of a constant list, right while the table's generation is this. */
-interface ConstantBlock {
-  generation: number;
-  block: Uint8Array;
+/** The block of a list, right while the table's generation is this. */
+interface KeptBlock {
+  readonly fields: readonly HeaderField[];
+  readonly generation: number;
+  readonly block: Uint8Array;
 }
 
 /** An entry of the table, and the next older one of the same name. */
@@ -43,7 +48,10 @@ export class HpackEncoder {
   readonly #table = new DynamicTable(INITIAL_TABLE_BYTES, (field, id) => this.#forget(field, id));
   /** The newest entry of each name in the table. */
   readonly #newest = new Map<string, Link>();
-  readonly #constants = new Map<readonly HeaderField[], ConstantBlock>();
+  readonly #kept: KeptBlock[] = [];
+  #nextKept = 0;
+  readonly #seen: (readonly HeaderField[])[] = [];
+  #nextSeen = 0;
   /** Smallest capacity since the last block, when the peer must hear of a change. */
   #smallestBytes: number | undefined;
 
@@ -83,25 +91,53 @@ export class HpackEncoder {
   }
 
   /**
-   * As `encode`, for a list that never changes and is the same object each time: from about the
-   * third time on its bytes are only copied. What differs from call to call goes into an `encode`
-   * right behind it, which continues the block.
+   * As `encode`, for a list that never changes: when it comes as the same object again, its bytes
+   * are only copied from about the third time on. What differs from call to call goes into an
+   * `encode` right behind it, which continues the block. `target` has room for mostBytes(fields).
    */
   encodeConstant(fields: readonly HeaderField[], target: Uint8Array, at = 0): number {
-    const generation = this.#table.generation;
-    const known = this.#constants.get(fields);
-    if (known?.generation === generation) return this.encodePrebuilt(known.block, target, at);
+    const known = this.#known(fields);
+    if (known !== undefined) return this.encodePrebuilt(known.block, target, at);
+    const { generation } = this.#table;
     const start = this.#writeUpdates(target, at);
     const end = this.encode(fields, target, start);
-    if (generation !== this.#table.generation) return end;
-    const block = target.slice(start, end);
-    if (known !== undefined) {
-      known.generation = generation;
-      known.block = block;
-    } else if (this.#constants.size < MAX_CONSTANT_LISTS) {
-      this.#constants.set(fields, { generation, block });
+    if (end - start > MAX_KEPT_BYTES || !this.#wasSeen(fields)) return end;
+    // A block that changed the table would change it again.
+    if (generation === this.#table.generation) {
+      this.#keep({ fields, generation, block: target.slice(start, end) });
     }
     return end;
+  }
+
+  /** Bytes that encodeConstant() of these fields writes now, at most. */
+  mostBytes(fields: readonly HeaderField[]): number {
+    const known = this.#known(fields);
+    return known === undefined ? mostBlockBytes(fields) : known.block.length + MOST_UPDATE_BYTES;
+  }
+
+  #known(fields: readonly HeaderField[]): KeptBlock | undefined {
+    const { generation } = this.#table;
+    for (const kept of this.#kept) {
+      if (kept.fields === fields && kept.generation === generation) return kept;
+    }
+    return undefined;
+  }
+
+  #wasSeen(fields: readonly HeaderField[]): boolean {
+    if (this.#seen.includes(fields)) return true;
+    this.#seen[this.#nextSeen] = fields;
+    this.#nextSeen = (this.#nextSeen + 1) % SEEN_LISTS;
+    return false;
+  }
+
+  #keep(block: KeptBlock): void {
+    const stale = this.#kept.findIndex(({ fields }) => fields === block.fields);
+    if (stale !== -1) {
+      this.#kept[stale] = block;
+      return;
+    }
+    this.#kept[this.#nextKept] = block;
+    this.#nextKept = (this.#nextKept + 1) % KEPT_LISTS;
   }
 
   /** The peer never sees what was just inserted: the next block empties its table as well. */

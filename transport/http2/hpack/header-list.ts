@@ -66,6 +66,8 @@ export class HeaderList {
   note: unknown;
   /** The same room for the connection: whether a message may start like this. */
   verdict: string | number | undefined;
+  /** The same of a message's end. */
+  endVerdict: string | number | undefined;
   /** A list that this one is equal to, but for the values of the fields in `changed`. */
   readonly base: HeaderList | undefined;
   readonly changed: readonly number[];
@@ -82,6 +84,7 @@ export class HeaderList {
     this.refusal = refusal;
     this.note = undefined;
     this.verdict = undefined;
+    this.endVerdict = undefined;
     this.base = base;
     this.changed = changed;
   }
