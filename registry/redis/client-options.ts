@@ -34,6 +34,8 @@ function common(address: RedisAddress): Options {
     connectionName: 'torus-registry',
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    // While a server loads its data it is asked this often whether it is done.
+    maxLoadingRetryTime: MAX_RETRY_MS,
     socketTimeout: SILENCE_MS,
     // What was under way when a connection broke has failed: nothing is written late.
     maxRetriesPerRequest: 0,

@@ -150,9 +150,9 @@ export class RedisRegistry implements Registry {
     return (await Promise.all(found)).flat().sort((a, b) => a.index - b.index);
   }
 
-  announce(topic: string): Promise<void> {
+  async announce(topic: string): Promise<void> {
     checkText('a topic', topic);
-    return this.#connection.publish(this.#keys.channel, announcementHint(topic));
+    await this.#connection.publish(this.#keys.channel, announcementHint(topic));
   }
 
   watch(listener: (change: RegistryChange) => void): () => void {

@@ -2,7 +2,7 @@
 // loopback, with a folder of their own, ended with the test.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -72,7 +72,7 @@ export async function untilTrue(
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
@@ -115,9 +115,8 @@ function endOfReply(text: string): number | undefined {
 
 export interface RedisOptions {
   readonly args?: readonly string[];
-  /** Instead of the folder and options that start a server without persistence. */
-  readonly asSentinel?: string;
-  readonly port?: number;
+  /** Its configuration: a Sentinel is started. */
+  readonly sentinel?: string;
 }
 
 /** @throws when there is no such program, or it does not start */
@@ -125,7 +124,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const folder = await mkdtemp(join(tmpdir(), 'torus-redis-'));
   let last: unknown;
   for (let attempt = 0; attempt < START_ATTEMPTS; attempt += 1) {
-    const port = options.port ?? (await freePort());
+    const port = await freePort();
     try {
       const first = await spawnServer(folder, port, options, []);
       return serverOf(folder, port, options, first);
@@ -141,15 +140,16 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
 async function spawnServer(
   folder: string,
   port: number,
-  { args = [], asSentinel }: RedisOptions,
+  { args = [], sentinel }: RedisOptions,
   more: readonly string[],
 ): Promise<ChildProcess> {
   const program = redisProgram();
   if (program === undefined) throw new Error(NO_REDIS);
+  const config = join(folder, 'sentinel.conf');
+  if (sentinel !== undefined) await writeFile(config, sentinel);
   const all = [
-    ...(asSentinel === undefined ? [] : [asSentinel, '--sentinel']),
+    ...(sentinel === undefined ? ['--save', ''] : [config, '--sentinel']),
     ...['--bind', HOST, '--port', String(port), '--dir', folder],
-    ...(asSentinel === undefined ? ['--save', ''] : []),
     ...args,
     ...more,
   ];
