@@ -299,23 +299,31 @@ export class BatchedModel implements LoadedModel {
     const timings = { computeInputNs, computeInferNs, computeOutputNs, batchRows: rows };
     this.#count(requests, startedMs, endMs);
     this.#observer.batchDone?.(requests.length, timings);
-    const scatter = new Scatter(outcome.outputs, timings);
+    const scatter = new Scatter(outcome.outputs, timings, startedMs);
     for (const request of requests) {
-      scatter.take(request.rows, (startedMs - request.arrivedMs) * 1e6);
+      scatter.take(request);
       request.succeed(scatter);
     }
   }
 
   /** Most requests of a batch came at the same moment: they are counted together. */
   #count(requests: InferRequest[], startedMs: number, endMs: number): void {
-    let from = 0;
-    for (let at = 1; at <= requests.length; at += 1) {
-      const arrivedMs = requests[from]?.arrivedMs ?? 0;
-      if (requests[at]?.arrivedMs === arrivedMs) continue;
-      const [totalNs, queueNs] = [(endMs - arrivedMs) * 1e6, (startedMs - arrivedMs) * 1e6];
-      this.#observer.requestsSucceeded?.(at - from, totalNs, queueNs);
-      from = at;
+    let first = requests[0];
+    let count = 0;
+    for (const request of requests) {
+      if (first !== undefined && request.arrivedMs !== first.arrivedMs) {
+        this.#countAlike(first, count, startedMs, endMs);
+        first = request;
+        count = 0;
+      }
+      count += 1;
     }
+    if (first !== undefined) this.#countAlike(first, count, startedMs, endMs);
+  }
+
+  #countAlike({ arrivedMs }: InferRequest, count: number, startedMs: number, endMs: number): void {
+    const queueNs = (startedMs - arrivedMs) * 1e6;
+    this.#observer.requestsSucceeded?.(count, (endMs - arrivedMs) * 1e6, queueNs);
   }
 
   #refuse(request: InferRequest, error: StatusError, reason: FailReason, nowMs: number): void {

@@ -56,10 +56,10 @@ test('each request gets back exactly the rows that it put in', (t) => {
         return { name: 'out', datatype, shape: place.shape, bytes };
       });
       if (unsplittable(merged, total) !== undefined) throw new Error('rows do not add up');
-      const scatter = new Scatter(merged, { ...NO_TIME, batchRows: total });
+      const scatter = new Scatter(merged, { ...NO_TIME, batchRows: total }, 1_000);
       for (const [r, { inputs: put }] of requests.entries()) {
-        scatter.take(rows[r] ?? 0, r);
-        if (scatter.queueNs !== r) throw new Error('not its own time');
+        scatter.take({ rows: rows[r] ?? 0, arrivedMs: 1_000 - r });
+        if (scatter.queueNs !== r * 1e6) throw new Error('not its own time');
         const got = scatter.tensors();
         for (const [i, tensor] of put.entries()) {
           const range = merged[i]?.bytes.subarray(scatter.start(i), scatter.end(i));

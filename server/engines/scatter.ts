@@ -15,6 +15,12 @@ export function unsplittable(outputs: readonly Tensor[], rows: number): StatusEr
   );
 }
 
+/** What of a request is looked at. */
+export interface Taker {
+  readonly rows: number;
+  readonly arrivedMs: number;
+}
+
 /**
  * The outputs of a run, as one request after the other sees them: `take` moves on to the next. One
  * object for the whole batch; nothing is made for a request that does not ask for `tensors`.
@@ -23,17 +29,22 @@ export class Scatter implements RowOutputs {
   readonly whole: readonly Tensor[];
   readonly timings: RunTimings;
   rows = 0;
-  queueNs = 0;
+  readonly #startedMs: number;
+  #taker: Taker | undefined;
   readonly #allRows: number;
   readonly #starts: number[];
   readonly #ends: number[];
   /** Bytes of a row; -1 where rows differ. */
   readonly #rowBytes: readonly number[];
 
-  /** `whole` is splittable by the rows of the timings, or is taken whole. */
-  constructor(whole: readonly Tensor[], timings: RunTimings) {
+  /**
+   * `whole` is splittable by the rows of the timings, or is taken whole; the batch closed at
+   * `startedMs`.
+   */
+  constructor(whole: readonly Tensor[], timings: RunTimings, startedMs: number) {
     this.whole = whole;
     this.timings = timings;
+    this.#startedMs = startedMs;
     this.#allRows = timings.batchRows;
     this.#starts = whole.map(() => 0);
     this.#ends = whole.map(() => 0);
@@ -42,15 +53,21 @@ export class Scatter implements RowOutputs {
     );
   }
 
-  /** The next `rows` rows, for a request that waited so long. */
-  take(rows: number, queueNs: number): void {
+  /** The request whose turn it is. */
+  take(taker: Taker): void {
+    const { rows } = taker;
     this.rows = rows;
-    this.queueNs = queueNs;
+    this.#taker = taker;
     for (let i = 0; i < this.whole.length; i += 1) {
       const start = this.#ends[i] ?? 0;
       this.#starts[i] = start;
       this.#ends[i] = start + this.#sizeOf(i, start, rows);
     }
+  }
+
+  /** Hardly anyone asks; a number that is no integer costs an object each time it is handed on. */
+  get queueNs(): number {
+    return this.#taker === undefined ? 0 : (this.#startedMs - this.#taker.arrivedMs) * 1e6;
   }
 
   start(index: number): number {

@@ -37,9 +37,9 @@ test('a template filled in is what the encoder writes', (t) => {
           const bytes = Uint8Array.from({ length: sizeBytes }, (_, i) => i + at);
           return { name, datatype, shape: dims, bytes };
         });
-        const scatter = new Scatter(whole, { ...NO_TIME, batchRows });
-        if (others > 0) scatter.take(others, 0);
-        scatter.take(rows, 0);
+        const scatter = new Scatter(whole, { ...NO_TIME, batchRows }, 0);
+        if (others > 0) scatter.take({ rows: others, arrivedMs: 0 });
+        scatter.take({ rows, arrivedMs: 0 });
         const filled = fillAnswer(template, scatter, Buffer.from(id));
         const tensors = scatter.tensors();
         const told = choices.flatMap(({ output }) => tensors[output.index] ?? []);
@@ -81,8 +81,8 @@ test('a run that gives other shapes than declared, and a long id, are left to th
   const filled = (shape: number[], id = '') => {
     const bytes = new Uint8Array(shape.reduce((size, dim) => size * dim, 4));
     const timings = { ...NO_TIME, batchRows: 1 };
-    const scatter = new Scatter([{ name: 'y', datatype: 'FP32', shape, bytes }], timings);
-    scatter.take(1, 0);
+    const scatter = new Scatter([{ name: 'y', datatype: 'FP32', shape, bytes }], timings, 0);
+    scatter.take({ rows: 1, arrivedMs: 0 });
     return fillAnswer(template, scatter, Buffer.from(id));
   };
   t.truthy(filled([1, 4]));

@@ -3,6 +3,20 @@ import fc from 'fast-check';
 import { Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 
+test('a table that was large is so no more once it is empty, and goes on', (t) => {
+  const table = new StreamTable();
+  for (let round = 0; round < 3; round += 1) {
+    for (let id = 1; id < 2_000; id += 2) table.add(new Stream(id, 1, 1));
+    t.is(table.size, 1_000);
+    for (let id = 1; id < 2_000; id += 2) {
+      t.is(table.get(id)?.id, id);
+      table.delete(id);
+    }
+    t.is(table.size, 0);
+    t.deepEqual(table.values(), []);
+  }
+});
+
 test('whatever comes and goes, the table holds what a map would', (t) => {
   const step = fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 300 }));
   fc.assert(

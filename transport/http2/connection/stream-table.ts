@@ -5,6 +5,8 @@
 import type { Stream } from './stream.ts';
 
 const LEAST_SLOTS = 8;
+/** A table that is empty gives back more than this: 2 KiB. */
+const MOST_IDLE_SLOTS = 256;
 
 export class StreamTable {
   /** A power of two of chains; ids of one side go up by two. */
@@ -41,7 +43,8 @@ export class StreamTable {
     else before.nextInTable = stream.nextInTable;
     stream.nextInTable = undefined;
     this.#size -= 1;
-    if (this.#size === 0 && this.#slots.length > LEAST_SLOTS * 8) this.#resize(LEAST_SLOTS);
+    if (this.#size > 0 || this.#slots.length <= MOST_IDLE_SLOTS) return;
+    this.#slots = new Array(LEAST_SLOTS).fill(undefined);
   }
 
   /** All of them, in the order of their ids: a copy, streams may go meanwhile. */
@@ -66,8 +69,15 @@ export class StreamTable {
   }
 
   #resize(slots: number): void {
-    const streams = this.values();
+    const before = this.#slots;
     this.#slots = new Array(slots).fill(undefined);
-    for (const stream of streams) this.#link(stream);
+    for (let slot = 0; slot < before.length; slot += 1) {
+      let stream = before[slot];
+      while (stream !== undefined) {
+        const next = stream.nextInTable;
+        this.#link(stream);
+        stream = next;
+      }
+    }
   }
 }
