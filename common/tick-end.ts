@@ -27,8 +27,8 @@ export interface TickEndOptions {
 
 /** A callback that throws keeps no other from being called. */
 export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
-  const work = new Phase();
-  const send = new Phase();
+  const works = new Waiting();
+  const sends = new Waiting();
   let isSet = false;
 
   function set(): void {
@@ -38,76 +38,77 @@ export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
   }
 
   function end(): void {
+    let work = works.take();
+    let send: Entry | undefined;
     try {
-      work.begin();
-      const untilMs = work.size > 1 ? nowMs() + TURN_WORK_MS : Number.POSITIVE_INFINITY;
-      while (work.callNext() && (untilMs === Number.POSITIVE_INFINITY || nowMs() < untilMs));
-      send.begin();
-      while (send.callNext());
+      const untilMs = work?.next === undefined ? 0 : nowMs() + TURN_WORK_MS;
+      while (work !== undefined) {
+        const { callback } = work;
+        work = work.next;
+        callback();
+        if (work !== undefined && nowMs() >= untilMs) break;
+      }
+      send = sends.take();
+      while (send !== undefined) {
+        const { callback } = send;
+        send = send.next;
+        callback();
+      }
     } finally {
-      work.end();
-      send.end();
       isSet = false;
-      if (work.size + send.size > 0) set();
+      works.putBack(work);
+      sends.putBack(send);
+      if (works.first !== undefined || sends.first !== undefined) set();
     }
   }
 
   return {
     work(callback) {
-      work.add(callback);
+      works.add(callback);
       set();
     },
     send(callback) {
-      send.add(callback);
+      sends.add(callback);
       set();
     },
   };
 }
 
-/** Callbacks in order. The memory is used again, and keeps nothing alive. */
-class Phase {
-  readonly #callbacks: (() => void)[] = [];
-  #size = 0;
-  #at = 0;
-  #until = 0;
-
-  /** Those that wait. */
-  get size(): number {
-    return this.#size;
-  }
-
-  add(callback: () => void): void {
-    this.#callbacks[this.#size] = callback;
-    this.#size += 1;
-  }
-
-  /** What is there now is what this turn calls. */
-  begin(): void {
-    this.#until = this.#size;
-  }
-
-  /** False: the turn has called all that it is to call. */
-  callNext(): boolean {
-    if (this.#at === this.#until) return false;
-    const callback = this.#callbacks[this.#at] ?? NOTHING;
-    this.#at += 1;
-    callback();
-    return true;
-  }
-
-  /** What was not called is first in the next turn. */
-  end(): void {
-    const called = this.#at;
-    const left = this.#size - called;
-    this.#callbacks.copyWithin(0, called, this.#size);
-    this.#callbacks.fill(NOTHING, left, this.#size);
-    this.#size = left;
-    this.#at = 0;
-    this.#until = 0;
-  }
+interface Entry {
+  readonly callback: () => void;
+  next: Entry | undefined;
 }
 
-function NOTHING(): void {}
+/** First in, first out. A list, as an array that is emptied each turn costs more and keeps more. */
+class Waiting {
+  first: Entry | undefined = undefined;
+  last: Entry | undefined = undefined;
+
+  add(callback: () => void): void {
+    const entry: Entry = { callback, next: undefined };
+    if (this.last === undefined) this.first = entry;
+    else this.last.next = entry;
+    this.last = entry;
+  }
+
+  /** All of them; none waits any more. */
+  take(): Entry | undefined {
+    const { first } = this;
+    this.first = undefined;
+    this.last = undefined;
+    return first;
+  }
+
+  /** What was left of those taken comes before those that were added since. */
+  putBack(left: Entry | undefined): void {
+    if (left === undefined) return;
+    let end = left;
+    while (end.next !== undefined) end = end.next;
+    end.next = this.first;
+    this.first = left;
+    this.last ??= end;
+  }
+}
 
 /** This thread's. */
 export const tickEnd: TickEnd = createTickEnd({
