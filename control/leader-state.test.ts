@@ -110,6 +110,20 @@ test('it plans nothing until the nodes had time to tell of themselves', (t) => {
   t.deepEqual(kinds(new Story(NO_WAIT).lead().at(0)), ['plan']);
 });
 
+test('a registry that is found again is not believed at once', (t) => {
+  const story = new Story({ settleMs: 500, massRemovalWaitMs: 2_000 }).lead();
+  t.deepEqual(kinds(story.at(500)), ['plan']);
+  story.at(1_000);
+  story.at(1_100, { kind: 'renewed', epoch: 1, askedMs: 1_000, isOurs: undefined });
+  story.at(1_100, { kind: 'planned', epoch: 1, outcome: 'held' });
+  t.deepEqual(story.at(1_200, { kind: 'changed' }), []);
+  story.at(2_000);
+  t.deepEqual(story.at(2_200, { kind: 'renewed', epoch: 1, askedMs: 2_000, isOurs: true }), []);
+  t.is(wakeAtMs(story.state), 2_700);
+  t.deepEqual(story.at(2_300, { kind: 'changed' }), []);
+  t.deepEqual(story.at(2_700), [{ kind: 'plan', epoch: 1, isConfirmed: false }]);
+});
+
 test('changes during a plan make one more; without any it plans now and then', (t) => {
   const story = new Story(NO_WAIT).lead();
   t.deepEqual(kinds(story.at(0)), ['plan']);
@@ -171,6 +185,12 @@ const event: fc.Arbitrary<LeaderEvent> = fc.oneof(
   fc.constantFrom(true, false, undefined).map((isFree) => ({ kind: 'looked' as const, isFree })),
   fc.constantFrom(1, 2, undefined).map((epoch) => ({ kind: 'raised' as const, epoch })),
   fc.record({ kind: fc.constant('acquired' as const), epoch: fc.nat(2), isOurs: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('renewed' as const),
+    epoch: fc.nat(2),
+    askedMs: fc.constant(0),
+    isOurs: fc.constantFrom(true, false, undefined),
+  }),
   fc.record({
     kind: fc.constant('planned' as const),
     epoch: fc.nat(2),

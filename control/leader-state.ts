@@ -15,7 +15,8 @@ export const PLAN_RESYNC_MS = 10_000;
 
 export interface LeaderConfig {
   /**
-   * After gaining the registry, so that the nodes have told it of themselves: their TTL and 1 s.
+   * After gaining the registry, or finding it again, so that the nodes have told it of themselves:
+   * their TTL and 1 s.
    */
   readonly settleMs: number;
   /** Before a plan that removes many copies is carried out: see planner.ts. */
@@ -28,6 +29,9 @@ interface Leading {
   readonly sureUntilMs: number;
   readonly renewAtMs: number;
   readonly isRenewing: boolean;
+  /** The registry left the last renewal without an answer: what it says next may be old. */
+  readonly isUnheard: boolean;
+  readonly settledAtMs: number;
   readonly planAtMs: number;
   readonly isPlanning: boolean;
   readonly isDirty: boolean;
@@ -90,7 +94,7 @@ export function wakeAtMs(state: LeaderState): number {
       return state.lookAtMs;
     case 'leading': {
       const renewMs = state.isRenewing ? Number.POSITIVE_INFINITY : state.renewAtMs;
-      const planMs = state.isPlanning ? Number.POSITIVE_INFINITY : state.planAtMs;
+      const planMs = planDueMs(state);
       return Math.min(state.sureUntilMs, renewMs, planMs);
     }
     default:
@@ -166,11 +170,18 @@ function lead(epoch: number, askedMs: number, nowMs: number, config: LeaderConfi
     sureUntilMs: askedMs + LEADER_LEASE_MS - LEASE_MARGIN_MS,
     renewAtMs: askedMs + LEADER_RENEW_MS,
     isRenewing: false,
-    planAtMs: nowMs + config.settleMs,
+    isUnheard: false,
+    settledAtMs: nowMs + config.settleMs,
+    planAtMs: nowMs,
     isPlanning: false,
     isDirty: true,
     isConfirmed: false,
   };
+}
+
+function planDueMs(state: Leading): number {
+  if (state.isPlanning || state.isUnheard) return Number.POSITIVE_INFINITY;
+  return Math.max(state.planAtMs, state.settledAtMs);
 }
 
 function leadingStep(
@@ -184,7 +195,7 @@ function leadingStep(
   const actions: LeaderAction[] = [];
   const renews = !state.isRenewing && nowMs >= state.renewAtMs;
   if (renews) actions.push({ kind: 'renew', epoch: state.epoch });
-  const plans = !state.isPlanning && nowMs >= state.planAtMs;
+  const plans = nowMs >= planDueMs(state);
   if (plans) actions.push({ kind: 'plan', epoch: state.epoch, isConfirmed: state.isConfirmed });
   return {
     state: {
@@ -209,8 +220,8 @@ function heed(
     case 'renewed': {
       if (event.epoch !== state.epoch) return state;
       if (event.isOurs === false) return undefined;
-      const told = event.isOurs ? event.askedMs + LEADER_LEASE_MS - LEASE_MARGIN_MS : 0;
-      return { ...state, isRenewing: false, sureUntilMs: Math.max(state.sureUntilMs, told) };
+      if (event.isOurs === undefined) return { ...state, isRenewing: false, isUnheard: true };
+      return renewed(state, event.askedMs, nowMs, config);
     }
     case 'changed': {
       if (state.isDirty) return state;
@@ -225,6 +236,22 @@ function heed(
     default:
       return state;
   }
+}
+
+function renewed(
+  state: Leading,
+  askedMs: number,
+  nowMs: number,
+  { settleMs }: LeaderConfig,
+): Leading {
+  const told = askedMs + LEADER_LEASE_MS - LEASE_MARGIN_MS;
+  const sureUntilMs = Math.max(state.sureUntilMs, told);
+  const ours = { ...state, isRenewing: false, sureUntilMs };
+  if (!state.isUnheard) return ours;
+  // Found again: nodes that could not reach it either may seem gone.
+  const settledAtMs = nowMs + settleMs;
+  const fresh = { isUnheard: false, isConfirmed: false, isDirty: true, planAtMs: nowMs };
+  return { ...ours, ...fresh, settledAtMs };
 }
 
 function planned(

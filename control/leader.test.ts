@@ -20,12 +20,13 @@ import { shardOf } from '../registry/shards.ts';
 import { MemoryDocuments } from '../stores/documents/memory.ts';
 import { CLUSTER_TIMING, Leader, SINGLE_PROCESS_TIMING } from './leader.ts';
 import type { LeaderConfig } from './leader-state.ts';
+import { createRing } from './ring.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 
 class World {
   readonly clock = new VirtualClock();
-  readonly registry = new MemoryRegistry(this.clock);
+  registry: Registry = new MemoryRegistry(this.clock);
   readonly store = new MemoryDocuments();
   readonly catalog = new Catalog(this.store);
   readonly live = new Set<string>();
@@ -255,6 +256,69 @@ test('a registry that lost everything is filled again from the catalog', async (
   t.deepEqual(await other.nodesOf('digits'), ['b']);
   t.is((await other.shard('digits'))?.epoch, 2);
 });
+
+/** A registry that can forget everything while its clients hold on to it. */
+function forgetful(clock: VirtualClock): { readonly registry: Registry; forget(): void } {
+  let current = new MemoryRegistry(clock);
+  const listeners = new Set<Parameters<Registry['watch']>[0]>();
+  const follow = (): void => {
+    current.watch((change) => {
+      for (const listener of listeners) listener(change);
+    });
+  };
+  follow();
+  const registry = new Proxy<Registry>(current, {
+    get(_, name: keyof Registry) {
+      if (name !== 'watch') return current[name].bind(current);
+      return (listener: Parameters<Registry['watch']>[0]) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      };
+    },
+  });
+  return {
+    registry,
+    forget: () => {
+      current = new MemoryRegistry(clock);
+      follow();
+    },
+  };
+}
+
+const [ringHome = '', ringNext = ''] = createRing(['a', 'b']).candidates('digits');
+
+for (const isSame of [true, false]) {
+  const who = isSame ? 'the same leader' : 'another leader';
+  test(`a registry that lost everything moves nothing: ${who}`, async (t) => {
+    const world = new World();
+    const { registry, forget } = forgetful(world.clock);
+    world.registry = registry;
+    const first = world.leader('c1', CLUSTER_TIMING);
+    await world.join(ringNext);
+    await world.publish('digits');
+    await world.pass(CLUSTER_TIMING.settleMs + 300);
+    // The ring would have it on the other one, which came later.
+    await world.join(ringHome);
+    await world.pass(300);
+    t.deepEqual(await world.nodesOf('digits'), [ringNext]);
+    if (!isSame) await first.stop();
+    forget();
+    for (const id of [ringHome, ringNext]) await world.join(id);
+    const held = {
+      ...{ model: 'digits', version: 1, manifestSha256: '1'.padStart(64, '0') },
+      ...{ state: 'READY' as const, reason: '', memoryBytes: 0 },
+    };
+    if (!isSame) {
+      await registry.putCopies(ringNext, ringNext, [held]);
+      world.leader('c2', CLUSTER_TIMING);
+    }
+    await world.pass(CLUSTER_TIMING.settleMs - 100);
+    t.deepEqual(await registry.shardRevisions(), [], 'nothing is planned yet');
+    await world.pass(3 * LEADER_RENEW_MS);
+    t.deepEqual(await world.nodesOf('digits'), [ringNext]);
+    t.is((await world.shard('digits'))?.epoch, 2);
+  });
+}
 
 test('a version that a node put in quarantine is placed nowhere any more', async (t) => {
   const world = new World();

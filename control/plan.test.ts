@@ -75,6 +75,21 @@ test('the serving version gets the weight, others are reachable by number', (t) 
   t.true(entries.every(({ nodes }) => nodes.length === 1));
 });
 
+test('where no assignment is known, what is ready stays where it is and goes on serving', (t) => {
+  const both = model(
+    { servingVersion: 3, loadedVersions: [1, 2, 3] },
+    ...[1, 2, 3].map((n) => version(n)),
+  );
+  const held = new Map([[next, [copy(1), copy(2)]]]);
+  t.deepEqual(brief(run({ models: [both], copies: held })), [
+    [1, next, 0],
+    [2, next, 1],
+    [3, home, 0],
+  ]);
+  const arrived = new Map([[next, [copy(2), copy(3)]]]);
+  t.deepEqual(brief(run({ models: [both], copies: arrived })).at(-1), [3, next, 1]);
+});
+
 test('an unloaded model is known but placed nowhere, without weight', (t) => {
   const models = [model({ servingVersion: 1, loadedVersions: [] }, version(1))];
   const entries = run({ models });

@@ -4,6 +4,7 @@
 //   - a version that is promoted takes the weight only when a copy of it is ready; until then the
 //     one that served stays and serves, for ever if the new one can't be loaded;
 //   - a copy that moves between live nodes stays on the old one until the new one is ready.
+// Where nothing was assigned before (a registry that lost it), what the nodes hold ready counts.
 import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
 import {
   type AssignmentEntry,
@@ -57,7 +58,7 @@ export function plan(input: PlanInput): readonly AssignmentEntry[] {
   const wanted = input.models.flatMap((one) => wantedOf(one, previous, ready));
   const demands = wanted
     .filter(({ copies }) => copies > 0)
-    .map((one) => demandOf(one, previous.get(keyOf(one.version))));
+    .map((one) => demandOf(one, holdersOf(keyOf(one.version), previous, ready)));
   const placed = place(demands, serving, input.ring);
   const entries = wanted.map((one): AssignmentEntry => {
     const key = keyOf(one.version);
@@ -147,21 +148,32 @@ function servingBefore(
   const serving = versions.find(({ version }) => version === model.servingVersion);
   if (serving === undefined || !model.loadedVersions.includes(serving.version)) return undefined;
   if ((ready.get(keyOf(serving))?.size ?? 0) > 0) return undefined;
-  return versions.find((version) => {
-    const entry = previous.get(keyOf(version));
-    const isReady = (ready.get(keyOf(version))?.size ?? 0) > 0;
-    return version !== serving && isReady && entry !== undefined && entry.weight > 0;
+  const others = versions.filter((version) => {
+    return version !== serving && (ready.get(keyOf(version))?.size ?? 0) > 0;
   });
+  if (previous.size > 0) {
+    return others.find((version) => (previous.get(keyOf(version))?.weight ?? 0) > 0);
+  }
+  // Which one served is not known: the newest before the promoted one, most likely.
+  return others.sort((a, b) => b.version - a.version)[0];
 }
 
-function demandOf(one: Wanted, before: AssignmentEntry | undefined): Demand {
+function holdersOf(
+  key: string,
+  previous: ReadonlyMap<string, AssignmentEntry>,
+  ready: ReadonlyMap<string, ReadonlySet<string>>,
+): readonly string[] {
+  return previous.get(key)?.nodes ?? [...(ready.get(key) ?? [])];
+}
+
+function demandOf(one: Wanted, holders: readonly string[]): Demand {
   return {
     key: keyOf(one.version),
     model: one.version.model,
     costBytes: Math.max(1, Math.ceil(one.version.sizeBytes * COST_FACTOR)),
     copies: one.copies,
     spreadsZones: one.model.policy.spreadsZones,
-    holders: before?.nodes ?? [],
+    holders,
   };
 }
 

@@ -9,6 +9,7 @@ import type {
   CopyRecord,
   NodeRecord,
   Registry,
+  ShardRevision,
 } from '../registry/registry.ts';
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards } from './assignment.ts';
@@ -51,7 +52,10 @@ const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index
 export class Planner {
   readonly #options: PlannerOptions;
   readonly #ringOf = ringCache();
-  /** What the registry holds, as long as one epoch lasts: nobody else writes then. */
+  /**
+   * What the registry holds, as long as one epoch lasts: nobody else writes then. A registry that
+   * lost shards, or went back, is not believed: what was last known is planned on.
+   */
   #held = new Map<number, AssignmentShard>();
   #heldEpoch = 0;
 
@@ -81,7 +85,9 @@ export class Planner {
       return 'held';
     }
     await this.#quarantine(copies);
-    const { models, unread } = await this.#readModels(previous);
+    // A registry without any assignment: what the nodes hold says what there was.
+    const known = previous.length > 0 ? previous : readyCopies(copies);
+    const { models, unread } = await this.#readModels(known);
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
     const planned = plan({ models, nodes, copies, previous, ring });
     const entries = [...planned, ...previous.filter(({ model }) => unread.has(model))];
@@ -93,12 +99,15 @@ export class Planner {
   async #readShards(epoch: number): Promise<void> {
     if (this.#heldEpoch === epoch) return;
     const shards = await this.#options.registry.shards(ALL_SHARDS);
-    this.#held = new Map(shards.map((shard) => [shard.index, shard]));
+    for (const shard of shards) {
+      const known = this.#held.get(shard.index);
+      if (known === undefined || isAsNew(shard, known)) this.#held.set(shard.index, shard);
+    }
     this.#heldEpoch = epoch;
   }
 
   /** A model whose documents can't be read keeps what it has. */
-  async #readModels(previous: readonly AssignmentEntry[]): Promise<{
+  async #readModels(previous: readonly Pick<AssignmentEntry, 'model' | 'version'>[]): Promise<{
     readonly models: readonly PlannedModel[];
     readonly unread: ReadonlySet<string>;
   }> {
@@ -191,4 +200,13 @@ export class Planner {
       copiesReady: [...copies.values()].flat().filter(({ state }) => state === 'READY').length,
     });
   }
+}
+
+function isAsNew(shard: ShardRevision, known: ShardRevision): boolean {
+  if (shard.epoch !== known.epoch) return shard.epoch > known.epoch;
+  return shard.revision >= known.revision;
+}
+
+function readyCopies(copies: ReadonlyMap<string, readonly CopyRecord[]>): readonly CopyRecord[] {
+  return [...copies.values()].flat().filter(({ state }) => state === 'READY');
 }
