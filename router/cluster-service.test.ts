@@ -53,6 +53,7 @@ function scene() {
     ...{ table, upstreams, control, clock, version: '1' },
     log: createLog({ role: 'test', level: 'silent' }),
     isReady: () => true,
+    othersRefreshed: async () => void asked.push('others'),
     nextChange: (signal) =>
       Promise.race([
         next.promise,
@@ -100,6 +101,7 @@ test('an unload is answered when the plan is here, so the index says it at once'
   await until('it is answered', () => answers === 1);
   const index = RepositoryIndexResponse.decode(await ask('RepositoryIndex', new Uint8Array()));
   t.like(index.models[0], { name: 'm', version: '1', state: 'UNLOADING' });
+  t.deepEqual(asked, ['m', 'others'], 'the routers of other threads know it too');
 
   // When nobody plans, it is answered all the same.
   become([entry('m', 1)], [copy('m', 1)]);

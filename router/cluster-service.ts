@@ -10,12 +10,12 @@ import {
   ModelStatisticsRequest,
   ModelStatisticsResponse,
 } from '../proto/gen/inference/grpc_service.ts';
+import { sumStatistics } from '../proto/oip/sum-statistics.ts';
 import { UNLOADED } from '../registry/registry.ts';
 import type { Backend } from '../transport/backend.ts';
 import { invokeUnary } from '../transport/invoke.ts';
 import { codecOf, defineService, type HandlerContext, unary } from '../transport/service.ts';
 import { type RouteTable, statisticsOfUnknown } from './route-table.ts';
-import { sumStatistics } from './statistics.ts';
 import type { Upstreams } from './upstreams.ts';
 
 /** Loading and unloading are changes of the catalog, which the control role makes. */
@@ -37,6 +37,8 @@ export interface ClusterServiceOptions {
   readonly clock: Clock;
   /** Resolves at the next change of the table. */
   nextChange(signal: AbortSignal): Promise<void>;
+  /** Resolves when the routers of other threads know what this one knows. */
+  othersRefreshed(): Promise<void>;
 }
 
 /** The plan that follows an unload comes soon; the call is answered without it after so long. */
@@ -180,6 +182,7 @@ async function unload(
     await changed;
   }
   stopTimer();
+  await options.othersRefreshed();
 }
 
 /**

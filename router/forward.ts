@@ -4,7 +4,7 @@
 // (passed-forward.ts).
 import type { Clock } from '../common/clock.ts';
 import { Code, type StatusError } from '../common/status.ts';
-import { ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
+import { type Backend, ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -29,6 +29,11 @@ export interface ForwarderOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly metrics: RouterMetrics;
+  /**
+   * Where there is one, it gets what would be refused or would wait here: it has the last word.
+   * Undefined: this router has.
+   */
+  readonly lead: Backend | undefined;
 }
 
 export type Ready = Extract<Resolution, { kind: 'ready' }>;
@@ -62,6 +67,11 @@ export abstract class Forward implements Waiter {
   abstract send(route: Ready): void;
   /** Answers it; nothing of an answer has left yet. */
   abstract refuse(error: StatusError): void;
+
+  /** Gives it away, whole, to who also counts it. False: it can't be. */
+  handOver(_lead: Backend): boolean {
+    return false;
+  }
 
   /** It stays with its node for as long as it lives. */
   get isStream(): boolean {
@@ -113,9 +123,9 @@ export class Forwarder {
   route(forward: Forward, nowMs = this.#options.clock.nowMs()): void {
     const { table, random } = this.#options;
     const route = table.resolve(forward.model, forward.version, random);
-    if (route.kind === 'refused') this.refuse(forward, route.error);
+    if (route.kind === 'ready') this.#send(forward, route, nowMs);
     else if (route.kind === 'waiting') this.#wait(forward);
-    else this.#send(forward, route, nowMs);
+    else if (!this.#handsOver(forward)) this.refuse(forward, route.error);
   }
 
   /** The latest moment at which a call without a deadline of its own still waits for a copy. */
@@ -201,7 +211,13 @@ export class Forwarder {
     return upstreams.usable(route.nodes, clock.nowMs(), forward.strangers).length === 0;
   }
 
+  #handsOver(forward: Forward): boolean {
+    const { lead } = this.#options;
+    return lead !== undefined && forward.handOver(lead);
+  }
+
   #wait(forward: Forward): void {
+    if (this.#handsOver(forward)) return;
     // A node that was asked has said no, and no other is there: that is the answer.
     const refusal = forward.refusal ?? this.#options.room.enter(forward);
     if (refusal === undefined) this.#rearm();

@@ -59,7 +59,8 @@ export function routerMetrics(
   });
   gauge('torus_router_waiting_calls', 'Calls that wait for a copy', gauges.waitingCalls, registry);
   gauge('torus_router_waiting_bytes', 'Bytes of waiting calls', gauges.waitingBytes, registry);
-  gauge('torus_router_nodes', 'Live nodes that the router knows', gauges.knownNodes, registry);
+  const nodes = 'Live nodes that the router knows';
+  gauge('torus_router_nodes', nodes, gauges.knownNodes, registry, 'max');
   return {
     answered: (model, isKnown, code) => answers.add(isKnown ? model : OTHER, code),
     upstream: (durationMs) => latency.observe(durationMs / 1000),
@@ -108,11 +109,19 @@ class Answers {
   }
 }
 
-function gauge(name: string, help: string, read: () => number, registry: Metrics): void {
+/** @param aggregator how the values of several threads' routers are joined */
+function gauge(
+  name: string,
+  help: string,
+  read: () => number,
+  registry: Metrics,
+  aggregator: 'sum' | 'max' = 'sum',
+): void {
   new Gauge({
     name,
     help,
     registers: [registry],
+    aggregator,
     collect() {
       this.set(read());
     },

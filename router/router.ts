@@ -56,6 +56,14 @@ export interface RouterOptions {
   readonly waitingLimits?: WaitingLimits;
   /** Of this program, for ServerMetadata. */
   readonly version: string;
+  /**
+   * The whole of another router of this process, on another thread, that this one is to look the
+   * same as: it answers all but calls for models that are READY here as well. Undefined: this one
+   * stands for itself.
+   */
+  readonly lead?: Backend;
+  /** Other threads' routers have read what this one knows: see Router.refresh. Default: none. */
+  readonly othersRefreshed?: () => Promise<void>;
 }
 
 export interface Router {
@@ -69,12 +77,14 @@ export interface Router {
   waitingFor(): readonly string[];
   /** No more ready (health says so); calls go on. The first step of a drain. */
   retire(): void;
+  /** Reads the registry anew: knows from then on what others have read there before. */
+  refresh(): Promise<void>;
   /** Calls that wait end with UNAVAILABLE, connections close. */
   stop(): void;
 }
 
 export function startRouter(options: RouterOptions): Router {
-  const { registry, clock, random, log } = options;
+  const { registry, clock, random, log, lead } = options;
   const table = new RouteTable();
   const upstreams = new Upstreams({
     connect: options.connect,
@@ -86,7 +96,7 @@ export function startRouter(options: RouterOptions): Router {
     waitingBytes: () => room.bytes,
     knownNodes: () => upstreams.size,
   });
-  const forwarder = new Forwarder({ table, upstreams, room, clock, random, metrics });
+  const forwarder = new Forwarder({ table, upstreams, room, clock, random, metrics, lead });
   const readiness = new Readiness();
   const changes = new Changes();
   const health = new Health();
@@ -118,17 +128,23 @@ export function startRouter(options: RouterOptions): Router {
     isReady: () => waitingFor().length === 0,
     clock,
     nextChange: (signal) => changes.next(signal),
+    othersRefreshed: options.othersRefreshed ?? (() => Promise.resolve()),
   });
-  const merged = mergeBackends([forwarding(forwarder, metrics), own, healthService(health, log)]);
+  const forwarded = forwarding(forwarder, metrics);
+  const whole = (): Backend => {
+    const merged = mergeBackends([forwarded, own, healthService(health, log)]);
+    return withReflection(merged, readDescriptors(), log);
+  };
   const hasLocal = (options.localBackends?.size ?? 0) > 0;
   return {
-    backend: withReflection(merged, readDescriptors(), log),
+    backend: lead === undefined ? whole() : inFrontOf(lead, forwarded),
     raw: hasLocal ? undefined : new PassOn({ methods: FORWARDED, forwarder }),
     waitingFor,
     retire() {
       isRetired = true;
       tellHealth();
     },
+    refresh: () => sync.refresh(),
     stop() {
       isRetired = true;
       tellHealth();
@@ -144,6 +160,15 @@ function forwarding(forwarder: Forwarder, metrics: RouterMetrics): Backend {
     methods: FORWARDED,
     unary: (call) => forwardUnary(call, forwarder, metrics),
     stream: (call) => forwardStream(call, forwarder),
+  };
+}
+
+/** The unary methods of `first` are its own, the rest is the lead's. */
+function inFrontOf(lead: Backend, first: Backend): Backend {
+  return {
+    methods: lead.methods,
+    unary: (call) => (first.methods.has(call.path) ? first : lead).unary(call),
+    stream: (call) => lead.stream(call),
   };
 }
 

@@ -32,6 +32,8 @@ export interface TableSyncOptions {
 }
 
 export interface TableSync {
+  /** Resolves after a read of everything that began after this; also when that fails. */
+  refresh(): Promise<void>;
   stop(): void;
 }
 
@@ -54,6 +56,7 @@ class Sync implements TableSync {
   #wantsAll = true;
   #wantsNodes = false;
   #isReading = false;
+  #lastRead: Promise<void> = Promise.resolve();
   #isStopped = false;
   #hasFailed = false;
   /** Since when the registry has been without its memory. */
@@ -65,6 +68,13 @@ class Sync implements TableSync {
     this.#options = options;
     this.#unwatch = options.registry.watch((change) => this.#hear(change));
     void this.#read();
+  }
+
+  async refresh(): Promise<void> {
+    // What is being read may have been asked for too early.
+    await this.#lastRead;
+    this.#wantsAll = true;
+    await this.#read();
   }
 
   stop(): void {
@@ -82,8 +92,12 @@ class Sync implements TableSync {
   }
 
   /** One read at a time; what changes meanwhile is read in the next round. */
-  async #read(): Promise<void> {
-    if (this.#isReading || this.#isStopped) return;
+  #read(): Promise<void> {
+    if (!this.#isReading && !this.#isStopped) this.#lastRead = this.#readRounds();
+    return this.#lastRead;
+  }
+
+  async #readRounds(): Promise<void> {
     this.#isReading = true;
     this.#stopTimer();
     try {

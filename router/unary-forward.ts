@@ -3,7 +3,7 @@
 import { parseVersion } from '../common/names.ts';
 import { Code, type StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
-import type { Metadata, UnaryCall } from '../transport/backend.ts';
+import type { Backend, Metadata, UnaryCall } from '../transport/backend.ts';
 import { Forward, type Forwarder, type Ready } from './forward.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { versionField } from './version-field.ts';
@@ -30,6 +30,7 @@ class UnaryForward extends Forward {
   readonly call: UnaryCall;
   readonly forwarder: Forwarder;
   #attempt: Attempt | undefined = undefined;
+  #isHandedOver = false;
 
   constructor(call: UnaryCall, forwarder: Forwarder) {
     super();
@@ -65,20 +66,32 @@ class UnaryForward extends Forward {
     this.call.fail(error);
   }
 
+  override handOver(lead: Backend): boolean {
+    this.#isHandedOver = true;
+    this.#attempt = new Attempt(this, this.call.request);
+    lead.unary(this.#attempt);
+    return true;
+  }
+
   cancel(): void {
     this.#attempt?.cancel();
-    this.forwarder.answered(this, Code.CANCELLED);
+    this.#answered(Code.CANCELLED);
   }
 
   succeeded(response: Uint8Array, trailers?: Metadata): void {
-    this.forwarder.answered(this, Code.OK);
+    this.#answered(Code.OK);
     this.call.succeed(response, trailers);
   }
 
   failed(error: StatusError, trailers?: Metadata): void {
-    if (this.forwarder.goesElsewhere(this, error)) return;
-    this.forwarder.answered(this, error.code);
+    if (!this.#isHandedOver && this.forwarder.goesElsewhere(this, error)) return;
+    this.#answered(error.code);
     this.call.fail(error, trailers);
+  }
+
+  /** Whom it was handed over to has counted it. */
+  #answered(code: Code): void {
+    if (!this.#isHandedOver) this.forwarder.answered(this, code);
   }
 }
 

@@ -6,6 +6,7 @@ import { Code, type StatusError, statusOf } from '../common/status.ts';
 import { type LoadVersionOptions, loadVersion, type VersionFiles } from './load-version.ts';
 import type { LoadModel, ModelFailure } from './loaded-model.ts';
 import type { ModelTable, ServedVersion } from './model-table.ts';
+import type { SideThreads } from './threads/side-threads.ts';
 import {
   type Action,
   type Copy,
@@ -25,6 +26,8 @@ export interface CopiesOptions {
   readonly load: Omit<LoadVersionOptions, 'onFailed'>;
   /** As VersionLimits.lingerMs. */
   readonly lingerMs: number;
+  /** Other threads that serve too; undefined: there are none. */
+  readonly sideThreads: SideThreads | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** The copies, or what is to be said of them, have changed. */
@@ -127,13 +130,14 @@ export class Copies {
     try {
       files = await fetch(copy);
       const onFailed = (failure: ModelFailure): void => this.#failed(copy, failure);
-      const served = await loadVersion(files, { ...load, loadModel, onFailed });
+      const loaded = await loadVersion(files, { ...load, loadModel, onFailed });
+      const served = await this.#loadBeside(copy, loaded);
       this.#held.set(keyOf(copy), { served, files });
       const tookMs = Math.round(this.#nowMs() - startMs);
       const { way, wayReason } = served.statistics;
       const level = way === 'inline_public' ? 'warn' : 'info';
       log[level]({ ...copyOf(copy), tookMs, way, wayReason }, 'model version loaded');
-      this.#perform(this.#versions.loaded(copy, served.loaded.memoryBytes, this.#nowMs()));
+      this.#perform(this.#versions.loaded(copy, served.memoryBytes, this.#nowMs()));
     } catch (thrown) {
       files?.release();
       const error = statusOf(thrown);
@@ -142,6 +146,35 @@ export class Copies {
       log.warn({ ...copyOf(copy), ...failure }, 'model load failed');
       this.#perform(this.#versions.loadFailed(copy, failure, this.#nowMs()));
       void freed?.then(() => this.#freed(copy));
+    }
+  }
+
+  /** READY is what every thread that serves knows, and has, where it runs inline. */
+  async #loadBeside(copy: Copy, served: ServedVersion): Promise<ServedVersion> {
+    const { sideThreads, load } = this.#options;
+    if (sideThreads === undefined) return served;
+    const { loaded, signature, queueTimeout, statistics } = served;
+    const key = keyOf(copy);
+    let sizeBytes = 0;
+    statistics.onWay = (way) => {
+      if (way === 'worker') void sideThreads.unload(key);
+    };
+    try {
+      if (loaded.way !== 'worker') {
+        const plan = { key, engine: loaded.engine, signature, queueTimeout };
+        // The process may end of these loads as well.
+        await load.quarantine.arm(copy.model, copy.version);
+        sizeBytes = await sideThreads.load(plan, loaded);
+        await load.quarantine.clear(copy.model, copy.version);
+      }
+      const weight = this.#versions.statuses().find((one) => keyOf(one) === key)?.weight;
+      await sideThreads.announce({ ...copyOf(copy), weight, key });
+      return { ...served, memoryBytes: served.memoryBytes + sizeBytes };
+    } catch (thrown) {
+      statistics.onWay = undefined;
+      await sideThreads.unload(key);
+      await loaded.stop();
+      throw thrown;
     }
   }
 
@@ -156,7 +189,11 @@ export class Copies {
     const held = this.#held.get(keyOf(copy));
     this.#held.delete(keyOf(copy));
     this.#show();
-    if (held !== undefined) await this.#letGo(held);
+    if (held !== undefined) {
+      held.served.statistics.onWay = undefined;
+      await this.#options.sideThreads?.unload(keyOf(copy));
+      await this.#letGo(held);
+    }
     log.info({ model: copy.model, version: copy.version }, 'model version unloaded');
     this.#perform(this.#versions.unloaded(copy, this.#nowMs()));
   }
@@ -199,10 +236,24 @@ export class Copies {
       table.set({ model, version, state, reason, weight, served: held?.served });
     }
     this.#shown = shown;
+    this.#showBeside(shown);
     const told = JSON.stringify(this.records());
     if (told === this.#told) return;
     this.#told = told;
     onChange();
+  }
+
+  #showBeside(shown: ReadonlyMap<string, CopyStatus>): void {
+    const { sideThreads } = this.#options;
+    if (sideThreads === undefined) return;
+    const callable = [...shown.values()].filter((one) => one.state === 'READY');
+    sideThreads.show(
+      callable
+        .filter((one) => this.#held.has(keyOf(one)))
+        .map(({ model, version, weight, ...one }) => {
+          return { model, version, weight, key: keyOf({ model, version, ...one }) };
+        }),
+    );
   }
 }
 

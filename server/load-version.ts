@@ -78,7 +78,8 @@ export async function loadVersion(
     onFailed: options.onFailed,
   });
   statistics.pending = () => loaded.inFlight;
-  return { signature: served, config, loaded, statistics, queueTimeout };
+  const { memoryBytes } = loaded;
+  return { signature: served, config, loaded, statistics, queueTimeout, memoryBytes };
 }
 
 /** What the file itself says; files that it refers to must be in the folder, and long enough. */

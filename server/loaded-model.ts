@@ -6,6 +6,7 @@ import type { Tensor, TensorSpec } from '../common/tensor.ts';
 import type { Execution } from '../model/config/policy.ts';
 import type { Waiting } from './batcher/request-queue.ts';
 import type { Way } from './engines/engine.ts';
+import type { InlineEngine } from './engines/load-beside.ts';
 import type { Quarantine } from './engines/marker.ts';
 
 /**
@@ -85,6 +86,10 @@ export interface LoadedModel {
   readonly state: ModelState;
   /** Where its runs happen now. */
   readonly way: Way;
+  /** For other threads that are to run it inline too. */
+  readonly engine: InlineEngine;
+  /** Inline runs go on in a worker, without a pause; else nothing happens. */
+  leaveInline(reason: string): void;
   /** Requests waiting or running. */
   readonly inFlight: number;
   submit(request: InferRequest): void;

@@ -85,6 +85,8 @@ export function registerInferenceMetrics(
     help: "1 for where a loaded model's runs happen: worker, inline, or inline_public (fall-back)",
     labelNames: [...LABELS, 'way'],
     registers,
+    // Of all threads that run it.
+    aggregator: 'max',
     collect() {
       this.reset();
       for (const statistics of book.all()) {

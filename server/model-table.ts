@@ -10,17 +10,23 @@ import type { ServedSignature } from './infer/signature.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { VersionStatistics } from './statistics.ts';
 
-/** A version that can be called. */
-export interface ServedVersion {
+/** A version as calls need it. */
+export interface CallableVersion {
   readonly signature: ServedSignature;
-  /** Complete: what ModelConfig answers. */
-  readonly config: ModelConfig;
   readonly loaded: LoadedModel;
   readonly statistics: VersionStatistics;
   readonly queueTimeout: QueueTimeout;
 }
 
-export interface VersionStatus {
+/** A version that can be called. */
+export interface ServedVersion extends CallableVersion {
+  /** Complete: what ModelConfig answers. */
+  readonly config: ModelConfig;
+  /** On all threads that have it. */
+  readonly memoryBytes: number;
+}
+
+export interface VersionStatus<Served = ServedVersion> {
   readonly model: string;
   readonly version: number;
   readonly state: CopyState | 'UNAVAILABLE';
@@ -32,15 +38,17 @@ export interface VersionStatus {
    */
   readonly weight: number | undefined;
   /** There exactly while the version takes calls. */
-  readonly served: ServedVersion | undefined;
+  readonly served: Served | undefined;
 }
 
 /**
  * The version for calls that name none: the largest share, then the newest; where none with a
  * share is up, the newest of those that are being replaced.
  */
-function defaultVersion(versions: Iterable<VersionStatus>): VersionStatus | undefined {
-  let best: VersionStatus | undefined;
+function defaultVersion<Served>(
+  versions: Iterable<VersionStatus<Served>>,
+): VersionStatus<Served> | undefined {
+  let best: VersionStatus<Served> | undefined;
   let bestRank = 0;
   for (const status of versions) {
     if (status.served === undefined || status.weight === 0) continue;
@@ -54,13 +62,13 @@ function defaultVersion(versions: Iterable<VersionStatus>): VersionStatus | unde
   return best;
 }
 
-interface KnownModel {
-  readonly versions: Map<number, VersionStatus>;
-  byDefault: ServedVersion | undefined;
+interface KnownModel<Served> {
+  readonly versions: Map<number, VersionStatus<Served>>;
+  byDefault: Served | undefined;
 }
 
-export class ModelTable {
-  readonly #models = new Map<string, KnownModel>();
+export class ModelTable<Served = ServedVersion> {
+  readonly #models = new Map<string, KnownModel<Served>>();
   #generation = 0;
 
   /** Another number after each change: what was found before may not be found again. */
@@ -68,7 +76,7 @@ export class ModelTable {
     return this.#generation;
   }
 
-  set(status: VersionStatus): void {
+  set(status: VersionStatus<Served>): void {
     this.#generation += 1;
     let known = this.#models.get(status.model);
     if (known === undefined) {
@@ -93,7 +101,7 @@ export class ModelTable {
    * @throws INVALID_ARGUMENT for text that is no version; NOT_FOUND; UNAVAILABLE when the version
    * is known but not ready.
    */
-  find(model: string, versionText: string): ServedVersion {
+  find(model: string, versionText: string): Served {
     const version = parseVersion(versionText);
     const known = this.#models.get(model);
     if (known === undefined) throw notFound(`${requestForUnknownModel(model)} is not found`);
@@ -130,7 +138,7 @@ export class ModelTable {
   }
 
   /** Everything known, ordered by model, then version. */
-  statuses(): readonly VersionStatus[] {
+  statuses(): readonly VersionStatus<Served>[] {
     return [...this.#models.values()]
       .flatMap(({ versions }) => [...versions.values()])
       .sort((a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : a.version - b.version));

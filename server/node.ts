@@ -19,6 +19,7 @@ import { ModelTable } from './model-table.ts';
 import { type Driver, type NodeSource, openSource } from './node-source.ts';
 import { createInferenceService, type InferenceService, SERVICE } from './services/inference.ts';
 import { StatisticsBook } from './statistics.ts';
+import type { SideThreads } from './threads/side-threads.ts';
 import { VERSION_LIMITS } from './versions.ts';
 
 /** Drain takes calls for so long yet: routers need to hear of it. */
@@ -40,6 +41,8 @@ export interface NodeOptions {
   readonly metrics: Metrics;
   /** Default: ONNX Runtime in worker threads. */
   readonly loadModel?: LoadModel;
+  /** Other threads that serve for this node; this one leads. Default: there are none. */
+  readonly sideThreads?: SideThreads;
   /** Of the software. */
   readonly serverVersion: string;
   /** After a hung run, when the node has drained: the process must end, and be started anew. */
@@ -64,7 +67,7 @@ export interface InferenceNode {
 /** @throws INVALID_ARGUMENT for a bad id; what the disk says when a folder can't be used. */
 export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   checkName('node', options.id);
-  const { source, dataDir, clock, log } = options;
+  const { source, dataDir, clock, log, sideThreads } = options;
   await mkdir(dataDir, { recursive: true }).catch((cause: unknown) => {
     throw diskError(cause, "make the node's folder", dataDir);
   });
@@ -81,6 +84,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     table,
     fetch: opened.fetch,
     load: { loadModel: options.loadModel ?? createLoadModel(), book, clock, quarantine },
+    sideThreads,
     lingerMs: source.kind === 'cluster' ? VERSION_LIMITS.lingerMs : 0,
     clock,
     log,
@@ -99,6 +103,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
       isReady: () => state.isReady,
       serverVersion: options.serverVersion,
       nowMs: () => clock.nowMs(),
+      otherStatistics: sideThreads && (() => sideThreads.statistics()),
     },
     log,
   );

@@ -64,6 +64,8 @@ export class VersionStatistics implements ModelObserver {
   instancesReplaced = 0;
   /** Where its runs happen; undefined while it is not loaded. */
   way: Way | undefined;
+  /** Hears when that changes while it is loaded. */
+  onWay: ((way: Way) => void) | undefined;
   /** Why they don't happen on the thread that serves, or left it; '' else. */
   wayReason = '';
   /** Requests waiting or running: told by the loaded model, when there is one. */
@@ -111,6 +113,7 @@ export class VersionStatistics implements ModelObserver {
   wayChosen(way: Way, reason: string): void {
     this.way = way;
     this.wayReason = reason;
+    this.onWay?.(way);
   }
 
   instanceReplaced(): void {

@@ -32,6 +32,22 @@ export interface SocketListenerOptions {
   readonly onRefused?: (() => void) | undefined;
 }
 
+/**
+ * Before a port is shared between threads: bound so, another process that shares its own would join
+ * silently, and get half of the connections.
+ * @throws as listenSockets when it can't be had alone. 0 is free in any case.
+ */
+export async function checkPortFree(
+  host: string,
+  port: number,
+  portFlag: string | undefined,
+): Promise<void> {
+  if (port === 0) return;
+  const onConnection = (socket: Socket): void => void socket.destroy();
+  const listener = await listenSockets({ host, port, portFlag, onConnection });
+  listener.cut();
+}
+
 /** @throws ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION as listenError says */
 export async function listenSockets(options: SocketListenerOptions): Promise<SocketListener> {
   const { host, port } = options;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { createOutput } from '../client/output.ts';
 import { variableOf } from '../flags.ts';
+import { IO_THREADS_FLAG } from '../io-threads.ts';
 import { readUpSettings } from '../up/settings.ts';
 
 const EXAMPLES = `
@@ -24,6 +25,7 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--blob-port <port>', 'blobs over HTTP (default 8004)'],
   ['--node-port <port>', 'gRPC of the first node, the next ones follow (default 8011)'],
   ['--nodes <n>', 'nodes in this process (default 2)'],
+  IO_THREADS_FLAG,
   [
     '--execution <way>',
     'where models run whose configuration does not say: inline, worker, or auto (default auto)',

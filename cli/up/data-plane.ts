@@ -1,5 +1,6 @@
-// The data plane's thread: the router and the nodes of this process. It shares no event loop with
-// what parses files or waits for disks, so a prediction never waits for an import.
+// The data plane's first I/O thread: the router and the nodes of this process. It shares no event
+// loop with what parses files or waits for disks, so a prediction never waits for an import. Where
+// there are more I/O threads (side-plane.ts) it leads them.
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
@@ -14,21 +15,33 @@ import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
 import { createLoadModel } from '../../server/engines/load-model.ts';
 import type { LoadModel } from '../../server/loaded-model.ts';
 import { type InferenceNode, startNode } from '../../server/node.ts';
+import { SideThreads } from '../../server/threads/side-threads.ts';
 import { readDirectoryBlobs } from '../../stores/blobs/directory.ts';
+import type { Backend } from '../../transport/backend.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
+import { serveThread } from '../../transport/handover/called-thread.ts';
 import { LateBackend, pathsOf } from '../../transport/late-backend.ts';
-import { callOverPort, servePort } from '../../transport/port-calls.ts';
-import { listenerMetrics } from '../../transport/server/listener-metrics.ts';
-import { type OwnGrpcListener, serveGrpc } from '../../transport/server/serve-grpc.ts';
+import { callOverPort, type PortCaller, servePort } from '../../transport/port-calls.ts';
+import type { OwnGrpcListener } from '../../transport/server/serve-grpc.ts';
 import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { healthService } from '../../transport/services/health.ts';
 import { REFLECTION_PATHS, withReflection } from '../../transport/services/reflection.ts';
-import type { PlaneAddresses, PlaneData, PlaneFunctions } from './plane.ts';
+import {
+  type LeadData,
+  type LeadFunctions,
+  type LeadOpened,
+  nodeIdAt,
+  REFRESH,
+  ROUTER,
+} from './plane.ts';
+import { countConnections, openFirst } from './plane-listener.ts';
 import { VERSION } from './version.ts';
 
 interface RunningNode {
   readonly node: InferenceNode;
+  /** With health and reflection. */
+  readonly whole: Backend;
   readonly listener: OwnGrpcListener;
   /** Of its own: two nodes have metrics of the same names, told apart by a label. */
   readonly metrics: Metrics;
@@ -39,30 +52,64 @@ const NODE_PATHS = new Map([
   ...REFLECTION_PATHS.map((path) => [path, 'bidi_stream'] as const),
 ]);
 
-class DataPlane implements PlaneFunctions {
-  readonly #data: PlaneData;
+class DataPlane implements LeadFunctions {
+  readonly #data: LeadData;
   readonly #log: Log;
   readonly #metrics = createMetrics();
   readonly #loadModel: LoadModel;
   readonly #nodes = new Map<string, RunningNode>();
+  /** Where the side threads' functions are called. */
+  readonly #sides: readonly PortCaller[];
   #router: Router | undefined;
   #listener: OwnGrpcListener | undefined;
 
-  constructor(data: PlaneData) {
+  constructor(data: LeadData) {
     this.#data = data;
     this.#log = createLog({ level: data.settings.logLevel });
     this.#loadModel = createLoadModel(undefined, { execution: data.settings.execution });
+    this.#sides = data.sides.map(({ functions }) => callOverPort(functions));
     collectLoopLag(this.#metrics, 'data-plane');
+    countConnections(this.#metrics, 'data-plane', () => this.#listeners());
   }
 
-  async start(): Promise<PlaneAddresses> {
-    const { settings, registryPorts } = this.#data;
-    for (let at = 0; at < settings.nodes; at += 1) {
-      await this.#startNode(`node-${at + 1}`, at, registryPorts[at + 1]);
+  start = async (): Promise<LeadOpened> => {
+    const { settings } = this.#data;
+    const sideThreads = new Map<string, SideThreads>();
+    for (let at = 0; at < settings.nodes && this.#sides.length > 0; at += 1) {
+      const id = nodeIdAt(at);
+      const log = this.#log.child({ role: 'node', node: id });
+      sideThreads.set(id, new SideThreads({ id, threads: this.#sides, log }));
     }
+    const forSides = Object.assign({}, ...[...sideThreads.values()].map((one) => one.functions));
+    for (const { functions } of this.#data.sides) servePort(functions, forSides);
+    for (let at = 0; at < settings.nodes; at += 1) {
+      await this.#startNode(at, sideThreads.get(nodeIdAt(at)));
+    }
+    const router = this.#startRouter();
+    this.#router = router;
+    const { backend } = router;
+    const port = settings.grpcPort;
+    const log = this.#log.child({ role: 'router' });
+    const metrics = this.#metrics;
+    this.#listener = await openFirst({
+      ...{ settings, backend, port, metrics, log, name: ROUTER, portFlag: '--grpc-port' },
+    });
+    const nodes = [...this.#nodes].map(([id, { whole }]) => [id, whole] as const);
+    for (const { calls } of this.#data.sides) {
+      serveThread(calls, new Map([[ROUTER, backend], ...nodes]));
+    }
+    return {
+      grpcPort: this.#listener.port,
+      nodePorts: [...this.#nodes.values()].map(({ listener }) => listener.port),
+      routerMethods: backend.methods,
+      nodeMethods: nodes[0]?.[1].methods ?? new Map(),
+    };
+  };
+
+  #startRouter(): Router {
     const control = callOverPort(this.#data.controlPort);
-    this.#router = startRouter({
-      registry: registryOverPort(portOf(registryPorts[0])),
+    return startRouter({
+      registry: registryOverPort(portOf(this.#data.registryPorts[0])),
       connect: (address) =>
         connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
       localBackends: new Map([...this.#nodes].map(([id, { node }]) => [id, node.backend])),
@@ -75,43 +122,27 @@ class DataPlane implements PlaneFunctions {
         unloadModel: async (model) => void (await control.call('unloadModel', model)),
       },
       version: VERSION,
+      othersRefreshed: async () => {
+        await Promise.allSettled(this.#sides.map((side) => side.call(REFRESH)));
+      },
     });
-    const counts = listenerMetrics(this.#metrics, 'router');
-    this.#listener = await serveGrpc({
-      backend: this.#router.backend,
-      onLimit: counts.onLimit,
-      host: settings.host,
-      port: settings.grpcPort,
-      portFlag: '--grpc-port',
-      isInsecure: settings.isInsecure,
-      log: this.#log.child({ role: 'router' }),
-    });
-    counts.watch(this.#listener);
-    const nodePorts = [...this.#nodes.values()].map(({ listener }) => listener.port);
-    return { grpcPort: this.#listener.port, nodePorts };
   }
 
-  async #startNode(id: string, at: number, port: MessagePort | undefined): Promise<void> {
-    const { settings, blobsDir, nodesDir, startId } = this.#data;
+  async #startNode(at: number, sideThreads: SideThreads | undefined): Promise<void> {
+    const { settings, blobsDir, nodesDir, startId, registryPorts } = this.#data;
+    const id = nodeIdAt(at);
     const log = this.#log.child({ role: 'node', node: id });
     const metrics = createMetrics();
     const late = new LateBackend(NODE_PATHS);
-    const counts = listenerMetrics(metrics, id);
-    const listener = await serveGrpc({
-      backend: late,
-      onLimit: counts.onLimit,
-      host: settings.host,
-      port: settings.nodePort === 0 ? 0 : settings.nodePort + at,
-      portFlag: '--node-port',
-      isInsecure: settings.isInsecure,
-      log,
+    const port = settings.nodePort === 0 ? 0 : settings.nodePort + at;
+    const listener = await openFirst({
+      ...{ settings, port, metrics, log, name: id, backend: late, portFlag: '--node-port' },
     });
-    counts.watch(listener);
     const node = await startNode({
       id,
       source: {
         kind: 'cluster',
-        registry: registryOverPort(portOf(port)),
+        registry: registryOverPort(portOf(registryPorts[at + 1])),
         blobs: readDirectoryBlobs(blobsDir),
         node: {
           incarnation: `${startId}-${id}`,
@@ -126,12 +157,19 @@ class DataPlane implements PlaneFunctions {
       log,
       metrics,
       loadModel: this.#loadModel,
+      ...(sideThreads && { sideThreads }),
       serverVersion: VERSION,
       onFatal: (error) => parentPort?.postMessage({ fatal: error.message }),
     });
     const whole = mergeBackends([node.backend, healthService(node.health, log)]);
-    late.become(withReflection(whole, readDescriptors(), log));
-    this.#nodes.set(id, { node, listener, metrics });
+    const reflecting = withReflection(whole, readDescriptors(), log);
+    late.become(reflecting);
+    this.#nodes.set(id, { node, whole: reflecting, listener, metrics });
+  }
+
+  *#listeners(): Iterable<OwnGrpcListener> {
+    if (this.#listener !== undefined) yield this.#listener;
+    for (const { listener } of this.#nodes.values()) yield listener;
   }
 
   snapshots = () => {
@@ -146,9 +184,12 @@ class DataPlane implements PlaneFunctions {
     ),
   ];
 
-  drain = async (): Promise<void> => {
+  drainRouter = async (): Promise<void> => {
     this.#router?.retire();
     await this.#listener?.drain();
+  };
+
+  drainNodes = async (): Promise<void> => {
     await Promise.all([...this.#nodes.values()].map(({ node }) => node.drain()));
   };
 
@@ -159,7 +200,9 @@ class DataPlane implements PlaneFunctions {
       listener.stop();
       await node.stop();
     }
-    for (const port of [...this.#data.registryPorts, this.#data.controlPort]) port.close();
+    const { registryPorts, controlPort, sides } = this.#data;
+    const sidePorts = sides.flatMap(({ calls, functions }) => [calls, functions]);
+    for (const port of [...registryPorts, controlPort, ...sidePorts]) port.close();
     // The answer to this call goes out first; then nothing keeps the thread.
     setImmediate(() => parentPort?.close());
   };
@@ -171,12 +214,7 @@ function portOf(port: MessagePort | undefined): MessagePort {
 }
 
 if (parentPort !== null) {
-  const plane = new DataPlane(workerData as PlaneData);
-  servePort(parentPort, {
-    start: () => plane.start(),
-    snapshots: plane.snapshots,
-    waitingFor: plane.waitingFor,
-    drain: plane.drain,
-    stop: plane.stop,
-  });
+  const plane = new DataPlane(workerData as LeadData);
+  const { start, snapshots, waitingFor, drainRouter, drainNodes, stop } = plane;
+  servePort(parentPort, { start, snapshots, waitingFor, drainRouter, drainNodes, stop });
 }

@@ -156,7 +156,7 @@ function startPlane(
     await within(DRAIN_MS, plane.drain());
     const hasEnded = await within(
       STOP_MS,
-      plane.stop().then(() => plane.ended),
+      plane.stop().then(async () => void (await plane.ended)),
     );
     if (!hasEnded) options.rootLog.error('a model still runs: the process is ended with it');
   });

@@ -24,15 +24,17 @@ test('all problems are told at once, each with its flag', (t) => {
   const error = t.throws(() =>
     readUpSettings({
       ...{ grpcPort: 'x', httpPort: '70000', nodes: '0', logLevel: 'loud', execution: 'gpu' },
+      ioThreads: '65',
     }),
   );
   t.true(error instanceof StatusError && error.code === Code.INVALID_ARGUMENT);
   const lines = error.message.split('\n');
-  t.is(lines.length, 5);
+  t.is(lines.length, 6);
   t.regex(error.message, /--execution "gpu"/);
   t.regex(lines[0] ?? '', /^--grpc-port "x": must be a port number/);
   t.regex(error.message, /--http-port "70000": must be at most 65535/);
   t.regex(error.message, /--nodes "0": must be 1 to 64/);
+  t.regex(error.message, /--io-threads "65": must be 1 to 64/);
   t.regex(error.message, /--log-level "loud"/);
 });
 

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
 import { flagOf } from '../flags.ts';
+import { defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
 
 export const DEFAULT_PORTS = { grpc: 8001, http: 8000, metrics: 8002, admin: 8003, blob: 8004 };
 export const FIRST_NODE_PORT = 8011;
@@ -20,6 +21,8 @@ export interface UpSettings {
   /** Of the first node; the next ones follow. 0: each takes a free one. */
   readonly nodePort: number;
   readonly nodes: number;
+  /** Threads that serve gRPC, of the router and of each node. */
+  readonly ioThreads: number;
   /** Where models run whose configuration does not say. */
   readonly execution: Execution;
   readonly modelRepository: string | undefined;
@@ -60,6 +63,7 @@ const schema = z.object({
   blobPort: port(DEFAULT_PORTS.blob),
   nodePort: port(FIRST_NODE_PORT),
   nodes: count(2, MAX_NODES),
+  ioThreads: count(defaultIoThreads(), MAX_IO_THREADS),
   execution: z.enum(EXECUTIONS).default('auto'),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,

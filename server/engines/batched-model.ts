@@ -4,7 +4,7 @@ import type { Clock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError, unavailable } from '../../common/status.ts';
 import type { TensorSpec } from '../../common/tensor.ts';
 import { type TickEnd, TURN_WORK_MS, tickEnd } from '../../common/tick-end.ts';
-import { Batcher, type BatcherLimits } from '../batcher/batcher.ts';
+import { Batcher } from '../batcher/batcher.ts';
 import type {
   FailReason,
   InferRequest,
@@ -16,21 +16,18 @@ import type {
 import type { RunOutcome, Way } from './engine.ts';
 import { InlineCost } from './inline-cost.ts';
 import { InstancePool, type PoolOptions } from './instance-pool.ts';
+import type { InlineEngine } from './load-beside.ts';
 import { stringsProblem } from './onnx/string-tensors.ts';
 import { Scatter, unsplittable } from './scatter.ts';
 
 /** Below it a timer would be too late: the event loop turns until then. */
 const SPIN_BELOW_MS = 1;
 
-export interface BatchedModelOptions extends PoolOptions {
-  readonly model: string;
-  readonly version: number;
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
-  readonly limits: BatcherLimits;
+export interface BatchedModelOptions extends Omit<PoolOptions, 'maxRunMs'> {
+  readonly engine: InlineEngine;
   readonly memoryBytes: number;
-  /** Microseconds; inline runs that mostly take longer move it to a worker. Default: none do. */
-  readonly leavesAboveUs?: number | undefined;
+  /** Hears of inline runs that have become slow. Default: the model moves to a worker. */
+  readonly onSlow?: (reason: string) => void;
   readonly observer: ModelObserver;
   readonly onFailed?: ((failure: ModelFailure) => void) | undefined;
   /** Default: this thread's. */
@@ -40,6 +37,7 @@ export interface BatchedModelOptions extends PoolOptions {
 export class BatchedModel implements LoadedModel {
   readonly model: string;
   readonly version: number;
+  readonly engine: InlineEngine;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly maxBatchSize: number;
@@ -71,31 +69,36 @@ export class BatchedModel implements LoadedModel {
 
   constructor(options: BatchedModelOptions) {
     this.#options = options;
-    this.model = options.model;
-    this.version = options.version;
-    this.inputs = options.inputs;
-    this.outputs = options.outputs;
-    this.maxBatchSize = options.limits.maxBatchSize;
+    const { engine } = options;
+    this.engine = engine;
+    this.model = engine.model;
+    this.version = engine.version;
+    this.inputs = engine.inputs;
+    this.outputs = engine.outputs;
+    this.maxBatchSize = engine.limits.maxBatchSize;
     this.memoryBytes = options.memoryBytes;
     this.#clock = options.clock;
     this.#tickEnd = options.tickEnd ?? tickEnd;
     this.#observer = options.observer;
-    this.#batcher = new Batcher(options.limits);
-    this.#cost = new InlineCost(options.leavesAboveUs ?? Number.POSITIVE_INFINITY);
+    this.#batcher = new Batcher(engine.limits);
+    this.#cost = new InlineCost(engine.leavesAboveUs);
     this.#open = indexesOf(this.inputs, ({ shape }) => shape.slice(1).includes(-1));
     this.#texts = indexesOf(this.inputs, ({ datatype }) => datatype === 'BYTES');
-    this.#pool = new InstancePool(options, {
-      onFree: (index) => {
-        this.#batcher.free(index);
-        // Within a decision it was an inline run that ended: the decision goes on.
-        if (!this.#isDeciding) this.#decide();
+    this.#pool = new InstancePool(
+      { ...options, maxRunMs: engine.maxRunMs },
+      {
+        onFree: (index) => {
+          this.#batcher.free(index);
+          // Within a decision it was an inline run that ended: the decision goes on.
+          if (!this.#isDeciding) this.#decide();
+        },
+        onGone: (index, error) => {
+          this.#batcher.withdraw(index);
+          this.#observer.instanceReplaced?.(error.message);
+        },
+        onFailed: (failure) => this.#fail(failure),
       },
-      onGone: (index, error) => {
-        this.#batcher.withdraw(index);
-        this.#observer.instanceReplaced?.(error.message);
-      },
-      onFailed: (failure) => this.#fail(failure),
-    });
+    );
     for (let index = 0; index < this.#pool.instanceCount; index++) this.#batcher.free(index);
   }
 
@@ -273,9 +276,16 @@ export class BatchedModel implements LoadedModel {
 
   #watchCost(runNs: number): void {
     if (this.#isMoving || this.#pool.way === 'worker' || !this.#cost.ran(runNs)) return;
-    this.#isMoving = true;
-    const reason = `most runs took more than ${this.#options.leavesAboveUs} us`;
     this.#cost.reset();
+    const reason = `most runs took more than ${this.engine.leavesAboveUs} us`;
+    const { onSlow } = this.#options;
+    if (onSlow === undefined) this.leaveInline(reason);
+    else onSlow(reason);
+  }
+
+  leaveInline(reason: string): void {
+    if (this.#isMoving || this.#pool.way === 'worker') return;
+    this.#isMoving = true;
     this.#pool.replace(0).then(
       () => this.#observer.wayChosen?.(this.way, reason),
       // It goes on inline, and tries again after as many slow runs.

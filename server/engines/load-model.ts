@@ -18,6 +18,7 @@ import {
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
 import { type InlineFacts, leavesAboveUs, obstacleToInline } from './inline-cost.ts';
+import type { InlineEngine } from './load-beside.ts';
 import { ortOfThread } from './onnx/binding.ts';
 import { type InlineOptions, startInlineInstance } from './onnx/inline.ts';
 import { type InstanceOptions, startOnnxInstance } from './onnx/instance.ts';
@@ -155,7 +156,7 @@ class Load {
       cancelLimit();
     }
     const grownBytes = process.memoryUsage.rss() - rssBefore;
-    return this.#serve(Math.max(FILE_TO_MEMORY_RATIO * fileBytes, grownBytes));
+    return this.#serve(FILE_TO_MEMORY_RATIO * fileBytes, grownBytes);
   }
 
   /** The first is loaded in a worker in any case: what it costs is not known before. */
@@ -221,23 +222,22 @@ class Load {
     await Promise.all(this.#instances.map((instance) => instance.stop()));
   }
 
-  #serve(memoryBytes: number): LoadedModel {
+  get #leavesAboveUs(): number {
+    const isFree = this.#options.execution === 'auto';
+    return isFree ? leavesAboveUs(this.#means.cores) : Number.POSITIVE_INFINITY;
+  }
+
+  #serve(expectedBytes: number, grownBytes: number): LoadedModel {
     const { model, version, maxBatchSize = 0, observer = {}, onFailed } = this.#options;
     const [first] = this.#instances;
     observer.wayChosen?.(first?.way ?? 'worker', this.#obstacle);
-    return new BatchedModel({
-      model,
-      version,
+    const engine: InlineEngine = {
+      ...{ model, version, expectedBytes },
+      modelPath: this.#options.modelPath,
+      intraOpThreads: this.#options.intraOpThreads ?? 1,
       inputs: first?.inputs ?? [],
       outputs: first?.outputs ?? [],
-      memoryBytes: Math.ceil(memoryBytes),
-      observer,
-      onFailed,
-      instances: this.#instances,
-      startInstance: () => this.#startOne(),
-      leavesAboveUs:
-        this.#options.execution === 'auto' ? leavesAboveUs(this.#means.cores) : undefined,
-      clock: this.#clock,
+      leavesAboveUs: this.#leavesAboveUs,
       maxRunMs: this.#options.maxRunMs ?? DEFAULT_MAX_RUN_MS,
       limits: {
         maxBatchSize,
@@ -246,6 +246,15 @@ class Load {
         maxQueueSize: this.#options.maxQueueSize ?? DEFAULT_MAX_QUEUE_SIZE,
         maxQueueBytes: this.#options.maxQueueBytes ?? DEFAULT_MAX_QUEUE_BYTES,
       },
+    };
+    return new BatchedModel({
+      engine,
+      memoryBytes: Math.ceil(Math.max(expectedBytes, grownBytes)),
+      observer,
+      onFailed,
+      instances: this.#instances,
+      startInstance: () => this.#startOne(),
+      clock: this.#clock,
     });
   }
 }

@@ -10,7 +10,7 @@ import type { Asked } from '../infer/known-heads.ts';
 import { encodeResponse } from '../infer/response.ts';
 import { reshaped, type ServedSignature } from '../infer/signature.ts';
 import type { InferRequest, RowOutputs } from '../loaded-model.ts';
-import type { ServedVersion } from '../model-table.ts';
+import type { CallableVersion } from '../model-table.ts';
 
 export class InferCall implements InferRequest {
   readonly inputs: readonly Tensor[];
@@ -25,13 +25,13 @@ export class InferCall implements InferRequest {
   next: Waiting | undefined = undefined;
   previous: Waiting | undefined = undefined;
   readonly #call: UnaryCall;
-  readonly #asked: Asked<ServedVersion>;
+  readonly #asked: Asked<CallableVersion>;
   /** UTF-8; empty: the request has none. */
   readonly #id: Uint8Array;
 
   constructor(
     call: UnaryCall,
-    asked: Asked<ServedVersion>,
+    asked: Asked<CallableVersion>,
     inputs: readonly Tensor[],
     id: Uint8Array,
   ) {

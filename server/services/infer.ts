@@ -7,32 +7,41 @@ import { checkRequest } from '../infer/check.ts';
 import { checkClassifiable } from '../infer/classification.ts';
 import { type Asked, KnownHeads } from '../infer/known-heads.ts';
 import { decodeRequest } from '../infer/request.ts';
-import type { ModelTable, ServedVersion } from '../model-table.ts';
+import type { CallableVersion, ModelTable } from '../model-table.ts';
 import { InferCall } from './infer-call.ts';
 
 const NO_ID = new Uint8Array(0);
 
+/** Where calls find their model. */
+export type FindsVersions = Pick<ModelTable<CallableVersion>, 'find' | 'generation'>;
+
 export class ModelInfer {
-  readonly #table: ModelTable;
+  readonly #table: FindsVersions;
   readonly #nowMs: () => number;
-  readonly #known = new KnownHeads<ServedVersion>();
+  readonly #known = new KnownHeads<CallableVersion>();
 
   /** @param nowMs the clock that deadlines of calls are on */
-  constructor(table: ModelTable, nowMs: () => number) {
+  constructor(table: FindsVersions, nowMs: () => number) {
     this.#table = table;
     this.#nowMs = nowMs;
   }
 
   /** Never throws. */
   unary(call: UnaryCall): void {
+    if (!this.unaryIfKnown(call)) this.#decode(call);
+  }
+
+  /** False: its head is a new one, and nothing was done. Never throws. */
+  unaryIfKnown(call: UnaryCall): boolean {
     const { request } = call;
     const head = this.#known.find(request, this.#table.generation);
-    if (head === undefined) this.#decode(call);
-    else this.#submit(call, head, this.#known.inputs(head, request), this.#known.id(request));
+    if (head === undefined) return false;
+    this.#submit(call, head, this.#known.inputs(head, request), this.#known.id(request));
+    return true;
   }
 
   #decode(call: UnaryCall): void {
-    let served: ServedVersion | undefined;
+    let served: CallableVersion | undefined;
     const startMs = this.#nowMs();
     try {
       const raw = decodeRequest(call.request);
@@ -52,7 +61,7 @@ export class ModelInfer {
 
   #submit(
     call: UnaryCall,
-    asked: Asked<ServedVersion>,
+    asked: Asked<CallableVersion>,
     inputs: readonly Tensor[],
     id: Uint8Array,
   ): void {

@@ -9,6 +9,7 @@ import {
   ModelMetadataResponse,
   ModelReadyRequest,
   ModelReadyResponse,
+  type ModelStatistics,
   ModelStatisticsRequest,
   ModelStatisticsResponse,
   RepositoryIndexRequest,
@@ -42,7 +43,7 @@ import {
   repositoryModelLoad,
   repositoryModelUnload,
 } from './repository.ts';
-import { modelStatistics } from './statistics.ts';
+import { modelStatistics, withOthers } from './statistics.ts';
 import { ModelStreamInfer } from './stream-infer.ts';
 
 export const SERVICE = 'inference.GRPCInferenceService';
@@ -61,6 +62,8 @@ export interface InferenceServiceOptions {
   readonly serverVersion: string;
   /** The clock that deadlines are on. */
   readonly nowMs: () => number;
+  /** What other threads that serve for this node counted. Undefined: there are none. */
+  readonly otherStatistics: (() => Promise<readonly ModelStatistics[]>) | undefined;
 }
 
 /** A codec that decodes nothing above the limit, so that nothing is allocated for it. */
@@ -82,6 +85,8 @@ function pathOf(method: string): string {
   return `/${SERVICE}/${method}`;
 }
 
+export const MODEL_INFER = pathOf('ModelInfer');
+
 function serverMethods(options: InferenceServiceOptions): readonly Method[] {
   const { isReady, serverVersion } = options;
   return [
@@ -100,7 +105,7 @@ function serverMethods(options: InferenceServiceOptions): readonly Method[] {
   ];
 }
 
-function modelMethods({ table }: InferenceServiceOptions): readonly Method[] {
+function modelMethods({ table, otherStatistics }: InferenceServiceOptions): readonly Method[] {
   return [
     unary(
       pathOf('ModelReady'),
@@ -124,7 +129,10 @@ function modelMethods({ table }: InferenceServiceOptions): readonly Method[] {
       pathOf('ModelStatistics'),
       small(ModelStatisticsRequest),
       small(ModelStatisticsResponse),
-      ({ name, version }) => modelStatistics(table, name, version),
+      async ({ name, version }) => {
+        const own = modelStatistics(table, name, version);
+        return otherStatistics === undefined ? own : withOthers(own, await otherStatistics());
+      },
     ),
   ];
 }
@@ -174,7 +182,7 @@ export function createInferenceService(
   // The hot path deserves to be by itself: no promise, no decoded message.
   const hot: Backend = {
     methods: new Map([
-      [pathOf('ModelInfer'), 'unary'],
+      [MODEL_INFER, 'unary'],
       [pathOf('ModelStreamInfer'), 'bidi_stream'],
     ]),
     unary: (call) => infer.unary(call),

@@ -6,6 +6,7 @@ import type {
   ModelStatisticsResponse,
   StatisticDuration,
 } from '../../proto/gen/inference/grpc_service.ts';
+import { sumStatistics } from '../../proto/oip/sum-statistics.ts';
 import type { ModelTable, ServedVersion } from '../model-table.ts';
 import type { Tally, VersionStatistics } from '../statistics.ts';
 
@@ -30,10 +31,34 @@ export function modelStatistics(
   return { modelStats: ready.map(statisticsOf) };
 }
 
-function statisticsOf({ signature, loaded, statistics }: ServedVersion): ModelStatistics {
+/** With what other threads counted of the same versions. */
+export function withOthers(
+  { modelStats }: ModelStatisticsResponse,
+  others: readonly ModelStatistics[],
+): ModelStatisticsResponse {
+  const keyOf = ({ name, version }: ModelStatistics): string => `${name}/${version}`;
+  const asked = new Set(modelStats.map(keyOf));
   return {
-    name: signature.model,
-    version: String(signature.version),
+    modelStats: sumStatistics([...modelStats, ...others.filter((one) => asked.has(keyOf(one)))]),
+  };
+}
+
+function statisticsOf({ signature, memoryBytes, statistics }: ServedVersion): ModelStatistics {
+  return {
+    ...countsOf(signature.model, String(signature.version), statistics),
+    memoryUsage: [{ type: 'CPU', id: 0n, byteSize: whole(memoryBytes) }],
+  };
+}
+
+/** Without the memory. */
+export function countsOf(
+  name: string,
+  version: string,
+  statistics: VersionStatistics,
+): ModelStatistics {
+  return {
+    name,
+    version,
     lastInference: whole(statistics.lastInferenceMs),
     inferenceCount: whole(statistics.inferenceCount),
     executionCount: whole(statistics.executionCount),
@@ -48,7 +73,7 @@ function statisticsOf({ signature, loaded, statistics }: ServedVersion): ModelSt
       cacheMiss: NONE,
     },
     batchStats: batchStatistics(statistics),
-    memoryUsage: [{ type: 'CPU', id: 0n, byteSize: whole(loaded.memoryBytes) }],
+    memoryUsage: [],
     responseStats: new Map(),
   };
 }

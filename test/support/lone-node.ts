@@ -7,7 +7,7 @@ import { systemClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
 import { createMetrics } from '../../common/metrics.ts';
 import { StatusError } from '../../common/status.ts';
-import { type InferenceNode, startNode } from '../../server/node.ts';
+import { type InferenceNode, type NodeOptions, startNode } from '../../server/node.ts';
 
 const log = createLog({ role: 'node', level: 'silent' });
 
@@ -19,13 +19,17 @@ export interface Lone {
 }
 
 /** Files by path: bytes, or text. Starts a node over them; ready when this resolves. */
-export async function start(files: Record<string, Uint8Array | string>): Promise<Lone> {
+export async function start(
+  files: Record<string, Uint8Array | string>,
+  more: Pick<NodeOptions, 'sideThreads'> = {},
+): Promise<Lone> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-node-'));
   const repository = join(folder, 'models');
   await mkdir(repository);
   for (const [path, content] of Object.entries(files)) await put(repository, path, content);
   const metrics = createMetrics();
   const node = await startNode({
+    ...more,
     id: 'n1',
     source: { kind: 'repository', folder: repository },
     dataDir: join(folder, 'data'),

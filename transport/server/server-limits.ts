@@ -46,6 +46,23 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   inflations: 4,
 };
 
+/**
+ * What each of several threads that listen on one port may hold, so that together they hold what
+ * one would. The system shares connections out by chance, so one thread may refuse some a little
+ * before all are taken; and each has room for two messages of the largest size, however many they
+ * are.
+ */
+export function limitsOfThread(threads: number): Partial<ServerLimits> {
+  if (threads === 1) return {};
+  const { connections, requestBytes, answerBytes } = DEFAULT_SERVER_LIMITS;
+  const least = 2 * MAX_MESSAGE_BYTES;
+  return {
+    connections: Math.ceil(connections / threads),
+    requestBytes: Math.max(least, Math.ceil(requestBytes / threads)),
+    answerBytes: Math.max(least, Math.ceil(answerBytes / threads)),
+  };
+}
+
 export type ServerLimitName =
   | LimitName
   | 'bombs'

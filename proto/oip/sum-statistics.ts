@@ -5,7 +5,7 @@ import type {
   InferStatistics,
   ModelStatistics,
   StatisticDuration,
-} from '../proto/gen/inference/grpc_service.ts';
+} from '../gen/inference/grpc_service.ts';
 
 type Maybe<T> = T | undefined;
 

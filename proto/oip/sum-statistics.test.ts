@@ -1,6 +1,6 @@
 import test from 'ava';
-import { InferResponseStatistics, ModelStatistics } from '../proto/gen/inference/grpc_service.ts';
-import { sumStatistics } from './statistics.ts';
+import { InferResponseStatistics, ModelStatistics } from '../gen/inference/grpc_service.ts';
+import { sumStatistics } from './sum-statistics.ts';
 
 const one = (name: string, version: string, count: bigint, batchSize: bigint): ModelStatistics =>
   ModelStatistics.fromPartial({

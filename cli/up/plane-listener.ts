@@ -1,0 +1,63 @@
+// A gRPC listener of one I/O thread. Where there are several threads they share the port, each
+// with its part of the limits.
+import { Gauge } from 'prom-client';
+import type { Log } from '../../common/log.ts';
+import type { Metrics } from '../../common/metrics.ts';
+import type { Backend } from '../../transport/backend.ts';
+import { listenerMetrics } from '../../transport/server/listener-metrics.ts';
+import { type OwnGrpcListener, serveGrpc } from '../../transport/server/serve-grpc.ts';
+import { limitsOfThread } from '../../transport/server/server-limits.ts';
+import { checkPortFree } from '../../transport/sockets.ts';
+import type { UpSettings } from './settings.ts';
+
+export interface PlaneListenerOptions {
+  readonly settings: UpSettings;
+  /** Whose it is: 'router', or a node's id. */
+  readonly name: string;
+  readonly backend: Backend;
+  readonly port: number;
+  readonly portFlag: string;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** The first thread's: nobody else may have the port. @throws as serveGrpc */
+export async function openFirst(options: PlaneListenerOptions): Promise<OwnGrpcListener> {
+  const { settings, port, portFlag } = options;
+  if (settings.ioThreads > 1) await checkPortFree(settings.host, port, portFlag);
+  return await openBeside(options);
+}
+
+/** Another thread's, on the port of the first. @throws as serveGrpc */
+export async function openBeside(options: PlaneListenerOptions): Promise<OwnGrpcListener> {
+  const { settings, name, backend, port, portFlag, metrics, log } = options;
+  const { host, isInsecure, ioThreads } = settings;
+  const counts = listenerMetrics(metrics, name);
+  const listener = await serveGrpc({
+    ...{ backend, host, port, portFlag, isInsecure, log },
+    onLimit: counts.onLimit,
+    isPortShared: ioThreads > 1,
+    limits: limitsOfThread(ioThreads),
+  });
+  counts.watch(listener);
+  return listener;
+}
+
+/** How connections are spread, which sums over threads don't show. */
+export function countConnections(
+  metrics: Metrics,
+  thread: string,
+  listeners: () => Iterable<OwnGrpcListener>,
+): void {
+  new Gauge({
+    name: 'torus_io_thread_connections',
+    help: 'Open gRPC connections of an I/O thread',
+    labelNames: ['thread'],
+    registers: [metrics],
+    collect() {
+      let sum = 0;
+      for (const { held } of listeners()) sum += held.connections;
+      this.set({ thread }, sum);
+    },
+  });
+}

@@ -1,0 +1,149 @@
+// An I/O thread beside the first one: the same listeners on the same ports, a router of its own,
+// and sessions of its own for inline models. All else it hands over to the first thread.
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../../common/clock.ts';
+import { createLog, type Log } from '../../common/log.ts';
+import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
+import { registryOverPort } from '../../registry/port.ts';
+import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
+import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
+import { createSideNode, type SideNode } from '../../server/threads/side-node.ts';
+import type { Backend } from '../../transport/backend.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
+import { type CallingThread, callThread } from '../../transport/handover/calling-thread.ts';
+import { callOverPort, type PortCaller, servePort } from '../../transport/port-calls.ts';
+import type { OwnGrpcListener } from '../../transport/server/serve-grpc.ts';
+import {
+  type LeadOpened,
+  nodeIdAt,
+  REFRESH,
+  ROUTER,
+  type SideData,
+  type SideFunctions,
+} from './plane.ts';
+import { countConnections, openBeside } from './plane-listener.ts';
+import { VERSION } from './version.ts';
+
+/** Callers of nodes' own listeners, at the end: those of the router's have gone by then. */
+const NODE_DRAIN_MS = 1_000;
+
+interface Standing {
+  readonly node: SideNode;
+  readonly listener: OwnGrpcListener;
+  readonly metrics: Metrics;
+}
+
+class SidePlane implements SideFunctions {
+  readonly #data: SideData;
+  readonly #log: Log;
+  readonly #metrics = createMetrics();
+  readonly #lead: CallingThread;
+  readonly #leadPort: PortCaller;
+  readonly #nodes: Standing[] = [];
+  #router: Router | undefined;
+  #listener: OwnGrpcListener | undefined;
+
+  constructor(data: SideData) {
+    this.#data = data;
+    this.#log = createLog({ level: data.settings.logLevel });
+    this.#lead = callThread(data.lead.calls);
+    this.#leadPort = callOverPort(data.lead.functions);
+    const thread = `data-plane-${data.number}`;
+    collectLoopLag(this.#metrics, thread);
+    countConnections(this.#metrics, thread, () => this.#listeners());
+  }
+
+  start = async (lead: LeadOpened): Promise<void> => {
+    const { settings, registryPort } = this.#data;
+    const nodes = new Map<string, SideNode>();
+    for (let at = 0; at < settings.nodes; at += 1) {
+      const id = nodeIdAt(at);
+      nodes.set(id, await this.#startNode(id, lead.nodePorts[at] ?? 0, lead));
+    }
+    const functions = [...nodes.values()].map((node) => node.functions);
+    const router = startRouter({
+      registry: registryOverPort(registryPort),
+      connect: (address) =>
+        connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
+      localBackends: new Map([...nodes].map(([id, { backend }]) => [id, backend])),
+      clock: systemClock,
+      random: Math.random,
+      log: this.#log.child({ role: 'router' }),
+      metrics: this.#metrics,
+      version: VERSION,
+      lead: this.#lead.backend(ROUTER, lead.routerMethods),
+    });
+    this.#router = router;
+    servePort(
+      this.#data.lead.functions,
+      Object.assign({ [REFRESH]: () => router.refresh() }, ...functions),
+    );
+    this.#listener = await this.#open(ROUTER, router.backend, lead.grpcPort, '--grpc-port');
+  };
+
+  async #startNode(id: string, port: number, { nodeMethods }: LeadOpened): Promise<SideNode> {
+    const metrics = createMetrics();
+    const node = createSideNode({
+      id,
+      lead: this.#lead.backend(id, nodeMethods),
+      leadPort: this.#leadPort,
+      clock: systemClock,
+      dateMs: Date.now,
+      metrics,
+      log: this.#log.child({ role: 'node', node: id }),
+    });
+    const listener = await this.#open(id, node.backend, port, '--node-port', metrics);
+    this.#nodes.push({ node, listener, metrics });
+    return node;
+  }
+
+  #open(
+    name: string,
+    backend: Backend,
+    port: number,
+    portFlag: string,
+    metrics = this.#metrics,
+  ): Promise<OwnGrpcListener> {
+    const { settings } = this.#data;
+    const log = this.#log.child(name === ROUTER ? { role: ROUTER } : { role: 'node', node: name });
+    return openBeside({ settings, name, backend, port, portFlag, metrics, log });
+  }
+
+  *#listeners(): Iterable<OwnGrpcListener> {
+    if (this.#listener !== undefined) yield this.#listener;
+    for (const { listener } of this.#nodes) yield listener;
+  }
+
+  snapshots = () =>
+    Promise.all([this.#metrics, ...this.#nodes.map(({ metrics }) => metrics)].map(snapshot));
+
+  waitingFor = async (): Promise<readonly string[]> =>
+    (this.#router?.waitingFor() ?? ['start']).map(
+      (what) => `I/O thread ${this.#data.number}: ${what}`,
+    );
+
+  drainRouter = async (): Promise<void> => {
+    this.#router?.retire();
+    await this.#listener?.drain();
+  };
+
+  stop = async (): Promise<void> => {
+    this.#listener?.stop();
+    await Promise.all(this.#nodes.map(({ listener }) => listener.drain(NODE_DRAIN_MS)));
+    this.#router?.stop();
+    await Promise.all(this.#nodes.map(({ node }) => node.stop()));
+    this.#lead.close();
+    const { registryPort, lead } = this.#data;
+    for (const port of [registryPort, lead.functions]) port.close();
+    // The answer to this call goes out first; then nothing keeps the thread.
+    setImmediate(() => parentPort?.close());
+  };
+}
+
+function serve(port: MessagePort): void {
+  const plane = new SidePlane(workerData as SideData);
+  const { start, snapshots, waitingFor, drainRouter, stop } = plane;
+  servePort(port, { start, snapshots, waitingFor, drainRouter, stop });
+}
+
+if (parentPort !== null) serve(parentPort);
