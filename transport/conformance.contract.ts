@@ -1,5 +1,6 @@
 // What every way of carrying calls must do, whatever is on the wire: run over each shell, and over
 // no shell at all. A connector takes the callee's Backend and gives the caller's.
+import '../test/support/poison-reads.ts';
 import type { ExecutionContext, TestFn } from 'ava';
 import { Code, StatusError } from '../common/status.ts';
 import {

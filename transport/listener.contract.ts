@@ -1,5 +1,6 @@
 // What every gRPC listener promises beside carrying calls: limits, deadlines, refusals, TLS, drain.
 // Told by grpc-js's own clients, which know nothing of this code.
+import '../test/support/poison-reads.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

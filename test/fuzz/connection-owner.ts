@@ -8,6 +8,7 @@ import { Progress, type Stream } from '../../transport/http2/connection/stream.t
 import { prebuiltBlock } from '../../transport/http2/hpack/encoder.ts';
 import { headerField } from '../../transport/http2/hpack/header-field.ts';
 import type { HeaderList } from '../../transport/http2/hpack/header-list.ts';
+import { lasting } from '../../transport/read-memory.ts';
 
 const HEAD = [headerField(':status', '200'), headerField('x-a', 'b')];
 const TRAILERS = prebuiltBlock([headerField('grpc-status', '0')]);
@@ -77,7 +78,7 @@ export class ConnectionOwner implements ConnectionHandler {
     const choice = this.#choose();
     if (choice % 4 === 0 || stream.sending !== Progress.OPEN) {
       connection?.consume(stream, Math.min(end - start, stream.unconsumedBytes));
-    } else if (choice % 4 === 1) connection?.sendData(stream, bytes.subarray(start, end), false);
+    } else if (choice % 4 === 1) connection?.sendData(stream, lasting(bytes, start, end), false);
     this.#act(stream);
   }
 

@@ -1,4 +1,5 @@
 // All that is fuzzed.
+import '../support/poison-reads.ts';
 import { connectionTargets } from './connection-targets.ts';
 import type { FuzzTarget } from './fuzz-target.ts';
 import { grpcClientTarget } from './grpc-client-target.ts';

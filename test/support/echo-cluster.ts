@@ -1,5 +1,6 @@
 // A router in front of small nodes that answer with their requests, over real connections: calls
 // are passed on as bytes, or taken and sent as whole messages.
+import './poison-reads.ts';
 import { systemClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
 import { createMetrics } from '../../common/metrics.ts';

@@ -1,4 +1,5 @@
 // What the client makes of answers, right and wrong ones, from servers of node:http2.
+import '../../test/support/poison-reads.ts';
 import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { Code, type CodeName, codeName } from '../../common/status.ts';

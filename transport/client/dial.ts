@@ -5,6 +5,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket, type ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Clock } from '../../common/clock.ts';
 import { Code, invalidArgument, StatusError } from '../../common/status.ts';
+import { READ_BUFFER } from '../read-memory.ts';
 
 /** From the first packet to the server's SETTINGS; then the attempt has failed. */
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -31,6 +32,8 @@ export interface DialOptions {
 export interface DialListener {
   /** It can be written to. */
   onSocket(socket: Socket): void;
+  /** So many bytes have come, in READ_BUFFER, after onSocket(). */
+  onRead(sizeBytes: number): void;
   /** There is none, or no settings came in time. */
   onFailed(why: string): void;
   /** After onSocket(): it is gone. */
@@ -80,8 +83,17 @@ function readPem(what: string, path: string): Buffer {
 
 export function dial(options: DialOptions, clock: Clock, listener: DialListener): Attempt {
   const { host, port, tls, timeoutMs } = options;
-  const socket =
-    tls === undefined ? connectTcp({ host, port }) : connectTls({ ...tls, host, port });
+  const onread = {
+    buffer: READ_BUFFER,
+    callback(sizeBytes: number): boolean {
+      if (isGiven) listener.onRead(sizeBytes);
+      else fail('the server spoke before the connection was made');
+      return true;
+    },
+  };
+  const target = { host, port, onread };
+  const socket = tls === undefined ? connectTcp(target) : connectTls({ ...tls, ...target });
+  let isGiven = false;
   let isOver = false;
   let why = 'the server closed the connection';
   const fail = (text: string): void => {
@@ -96,7 +108,10 @@ export function dial(options: DialOptions, clock: Clock, listener: DialListener)
     if (isOver) return;
     if (socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') {
       fail('the server does not speak HTTP/2 over TLS (no h2 by ALPN)');
-    } else listener.onSocket(socket);
+    } else {
+      isGiven = true;
+      listener.onSocket(socket);
+    }
   });
   socket.on('error', (error) => {
     why = messageOf(error);

@@ -1,5 +1,6 @@
 // Servers of node:http2 for tests of the client: each stream is answered by a script, so that a
 // server can be as wrong as it likes.
+import '../../test/support/poison-reads.ts';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';

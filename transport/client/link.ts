@@ -54,6 +54,7 @@ export class Link implements ConnectionHandler {
       onSocket: (socket) => {
         this.#shell = new ConnectionSocket(socket, this.connection, () => clock.nowMs());
       },
+      onRead: (sizeBytes) => this.#shell?.read(sizeBytes),
       onFailed: (why) => this.#fail(why),
       onClosed: (why) => this.#closed(why),
     });

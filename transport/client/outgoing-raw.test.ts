@@ -1,5 +1,6 @@
 // Calls that are passed on as they are: a proxy of a few lines between our client and our server
 // must carry all that the two carry without it.
+import '../../test/support/poison-reads.ts';
 import { once } from 'node:events';
 import http2, { type ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';

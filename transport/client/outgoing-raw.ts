@@ -8,6 +8,7 @@ import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import type { HeaderList } from '../http2/hpack/header-list.ts';
 import type { RawCaller, RawRequest } from '../raw-call.ts';
+import { lasting } from '../read-memory.ts';
 import type { Link } from './link.ts';
 import { type Carrier, Outgoing } from './outgoing.ts';
 
@@ -88,7 +89,10 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
   }
 
   onData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
-    if (end > start) this.#caller.onAnswerData(bytes, start, end);
+    if (end > start) {
+      const kept = lasting(bytes, start, end);
+      this.#caller.onAnswerData(kept, 0, kept.length);
+    }
     if (!isEnd || this.#isDone) return;
     this.#finish();
     this.#caller.onAnswerTrailers(NO_FIELDS);

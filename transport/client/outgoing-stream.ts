@@ -61,6 +61,7 @@ export class OutgoingStream extends Answered<StreamCall> {
     this.#reader.push(bytes, start, end);
     if (isEnd) this.endedBare();
     else this.#deliver();
+    this.#reader.keepRest();
   }
 
   override onLost(code: number, isUnprocessed: boolean, why: string, isConnection: boolean): void {

@@ -8,6 +8,7 @@ import { PREFIX_BYTES, writePrefix } from '../grpc/message-prefix.ts';
 import { MessageReader } from '../grpc/message-reader.ts';
 import type { Outcome } from '../grpc/status-fields.ts';
 import { readUint32 } from '../http2/frames/frame-shape.ts';
+import { lasting } from '../read-memory.ts';
 import { Answered } from './answered.ts';
 import type { Link } from './link.ts';
 import type { Carrier } from './outgoing.ts';
@@ -38,7 +39,7 @@ export class OutgoingUnary extends Answered<UnaryCall> {
     if (this.isDone) return;
     if (this.stream !== undefined) this.link?.connection.consume(this.stream, end - start);
     if (this.#isWhole(bytes, start, end)) {
-      this.#message = bytes.subarray(start + PREFIX_BYTES, end);
+      this.#message = lasting(bytes, start + PREFIX_BYTES, end);
     } else {
       try {
         this.#read(bytes, start, end);

@@ -2,6 +2,7 @@
 // message that lies in one piece is a view of it; one that spans pieces is copied together as they
 // come, into memory that grows with what has come, so that a length alone makes nobody allocate.
 import { Code, StatusError } from '../../common/status.ts';
+import { lasting, READ_BUFFER } from '../read-memory.ts';
 import { messageTooLarge, PREFIX_BYTES } from './message-prefix.ts';
 
 /** A spanning message begins with no more room than this ... */
@@ -54,7 +55,10 @@ export class MessageReader {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** More content: bytes[start, end), which must stay as they are. Nothing is read yet. */
+  /**
+   * More content: bytes[start, end). Nothing is read yet; what next() does not take before the call
+   * that brought them ends is to be kept by keepRest().
+   */
   push(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
     if (start === end) return;
     if (this.#at === this.#end && this.#waiting.length === 0) {
@@ -66,7 +70,8 @@ export class MessageReader {
     const sizeBytes = end - start;
     const last = this.#waiting.at(-1);
     if (sizeBytes >= SMALL_PIECE_BYTES) {
-      this.#waiting.push({ bytes, start, end, isGathered: false });
+      const kept = lasting(bytes, start, end);
+      this.#waiting.push({ bytes: kept, start: 0, end: kept.length, isGathered: false });
     } else if (last?.isGathered === true && last.end + sizeBytes <= GATHERED_BYTES) {
       last.bytes.set(bytes.subarray(start, end), last.end);
       last.end += sizeBytes;
@@ -93,6 +98,14 @@ export class MessageReader {
       }
       if (this.#at === this.#end && !this.#advance()) return undefined;
     }
+  }
+
+  /** What was pushed and not taken stays as it is from here on. */
+  keepRest(): void {
+    if (this.#bytes !== READ_BUFFER) return;
+    this.#bytes = lasting(this.#bytes, this.#at, this.#end);
+    this.#at = 0;
+    this.#end = this.#bytes.length;
   }
 
   /**
@@ -168,7 +181,7 @@ export class MessageReader {
     const start = this.#at;
     this.#at += length;
     this.#consumedBytes += length;
-    return length === 0 ? NO_BYTES : this.#bytes.subarray(start, this.#at);
+    return length === 0 ? NO_BYTES : lasting(this.#bytes, start, this.#at);
   }
 
   /** Copies what the piece has of the message; true when it is whole. */

@@ -1,5 +1,6 @@
 // Compressed messages: those that come are given inflated, answers are compressed where the callee
 // wants it and the caller takes it, and the order of a stream stays.
+import '../../test/support/poison-reads.ts';
 import { randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import test from 'ava';

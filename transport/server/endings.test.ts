@@ -1,5 +1,6 @@
 // However a call ends, and wherever it stands then: no stream, buffer, deadline or byte of a budget
 // is left of it, and its callee hears of it once.
+import '../../test/support/poison-reads.ts';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import { VirtualClock } from '../../common/clock.ts';

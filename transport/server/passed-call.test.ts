@@ -1,5 +1,6 @@
 // Calls that are passed on unread: the conformance suite with a proxy in between, and what the
 // proxy holds of a call that nobody takes.
+import '../../test/support/poison-reads.ts';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import { createLog } from '../../common/log.ts';

@@ -7,6 +7,7 @@ import { Progress } from '../http2/connection/stream.ts';
 import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import type { RawBackend, RawCall, RawCallee } from '../raw-call.ts';
+import { lasting } from '../read-memory.ts';
 import { HEAD } from './answer-fields.ts';
 import { ServerCall } from './server-call.ts';
 
@@ -40,7 +41,8 @@ export class PassedCall extends ServerCall implements RawCall {
     }
     if (!this.hold(end - start)) return;
     try {
-      callee.onRequestData(bytes, start, end, isEnd);
+      const kept = lasting(bytes, start, end);
+      callee.onRequestData(kept, 0, kept.length, isEnd);
     } catch (thrown) {
       this.threw(thrown);
     }

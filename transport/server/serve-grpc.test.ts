@@ -1,4 +1,5 @@
 // What only this listener has: a port that several threads share, certificates that are renewed.
+import '../../test/support/poison-reads.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

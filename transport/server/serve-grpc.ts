@@ -12,6 +12,7 @@ import {
 } from '../grpcjs/server.ts';
 import type { ConnectionOptions } from '../http2/connection/connection-state.ts';
 import { connectionOptions } from '../http2/connection/options.ts';
+import { acceptedReads } from '../http2/shell/accepted-reads.ts';
 import {
   type ConnectionListener,
   type ListenerTls,
@@ -82,12 +83,17 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListe
   const { host, port, tls, portFlag } = options;
   checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed: options.isInsecure ?? false });
   const listener = listenerOf(options);
+  const reads = await acceptedReads();
+  if (reads.problem !== '') {
+    options.log.info({ reason: reads.problem }, "sockets read into Node's buffers: more garbage");
+  }
   const sockets = await listenConnections({
     host,
     port,
     portFlag,
     connection: connectionOptions(true, options.connection),
     nowMs: () => listener.nowMs(),
+    reads,
     isPortShared: options.isPortShared ?? false,
     maxConnections: listener.limits.connections,
     onRefusedConnection: () => listener.onLimit('connections'),

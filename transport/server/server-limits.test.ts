@@ -1,4 +1,5 @@
 // What callers meet at the limits of a listener, and that others don't notice.
+import '../../test/support/poison-reads.ts';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';

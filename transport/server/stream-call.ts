@@ -63,6 +63,7 @@ export class StreamServerCall extends ServerCall implements StreamCall, MessageC
     this.#reader.push(bytes, start, end);
     if (isEnd) this.#isEnded = true;
     this.#pump();
+    this.#reader.keepRest();
   }
 
   override onWritable(): void {

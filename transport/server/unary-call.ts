@@ -7,6 +7,7 @@ import { deflateLater, deflateNow } from '../grpc/gzip.ts';
 import { PREFIX_BYTES } from '../grpc/message-prefix.ts';
 import { MessageReader } from '../grpc/message-reader.ts';
 import type { HeadersToSend } from '../http2/connection/stream.ts';
+import { lasting } from '../read-memory.ts';
 import { ServerCall } from './server-call.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -42,7 +43,7 @@ export class UnaryServerCall extends ServerCall implements UnaryCall, MessageCom
       if (!this.hold(sizeBytes)) return;
       this.connection.consume(this.stream, sizeBytes);
       if (!this.#hasRequest && this.#reader === undefined && this.#isWhole(bytes, start, end)) {
-        this.request = bytes.subarray(start + PREFIX_BYTES, end);
+        this.request = lasting(bytes, start + PREFIX_BYTES, end);
         this.#hasRequest = true;
       } else if (!this.#gather(bytes, start, end)) return;
     }

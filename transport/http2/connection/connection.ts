@@ -64,8 +64,11 @@ export class Connection implements FrameSink {
     if (more > 0) writeWindowUpdate(output, 0, more);
   }
 
-  /** Bytes of the peer. Views of `chunk` are handed on, so it must not be written again. */
-  receive(chunk: Uint8Array, nowMs: number): void {
+  /**
+   * Bytes of the peer: chunk[from, end). Views of them are handed on, so that they must not be
+   * written again, unless `chunk` is READ_BUFFER.
+   */
+  receive(chunk: Uint8Array, nowMs: number, from = 0, end: number = chunk.length): void {
     const state = this.#state;
     if (state.isFailed) return;
     state.nowMs = nowMs;
@@ -75,10 +78,10 @@ export class Connection implements FrameSink {
       state.budgets.credit(Budget.WINDOW_UPDATES, state.dataFramesSent * UPDATES_PER_DATA_FRAME);
       state.dataFramesSent = 0;
     }
-    const from = this.#prefaceLeft > 0 ? this.#takePreface(chunk) : 0;
+    const at = this.#prefaceLeft > 0 ? this.#takePreface(chunk, from, end) : from;
     if (state.isFailed) return;
     const framesBefore = this.#framesRead;
-    this.#reader.read(chunk, this, from);
+    this.#reader.read(chunk, this, at, end);
     if (!this.#reader.midFrame) this.#partialSinceMs = Number.POSITIVE_INFINITY;
     else if (this.#framesRead !== framesBefore || this.#partialSinceMs > nowMs) {
       this.#partialSinceMs = nowMs;
@@ -360,17 +363,18 @@ export class Connection implements FrameSink {
     return false;
   }
 
-  #takePreface(chunk: Uint8Array): number {
+  /** Returns where the frames begin. */
+  #takePreface(chunk: Uint8Array, from: number, end: number): number {
     const done = CLIENT_PREFACE.length - this.#prefaceLeft;
-    const take = Math.min(this.#prefaceLeft, chunk.length);
+    const take = Math.min(this.#prefaceLeft, end - from);
     for (let i = 0; i < take; i++) {
-      if (chunk[i] === CLIENT_PREFACE[done + i]) continue;
+      if (chunk[from + i] === CLIENT_PREFACE[done + i]) continue;
       this.#state.fail(ErrorCode.PROTOCOL_ERROR, "no HTTP/2: the client's preface is another");
       this.#reader.stop();
-      return 0;
+      return end;
     }
     this.#prefaceLeft -= take;
-    return take;
+    return from + take;
   }
 
   /** A peer that makes us answer and takes no answers is cut off. */

@@ -1,6 +1,7 @@
 // The two ends of a simple protocol, for tests of connections: a server that sends every request's
 // content and trailers back as they come, and a client that collects what comes back. Both keep to
 // flow control: what can't be sent on is not consumed.
+import { lasting } from '../../read-memory.ts';
 import { prebuiltBlock } from '../hpack/encoder.ts';
 import { headerField } from '../hpack/header-field.ts';
 import type { HeaderList } from '../hpack/header-list.ts';
@@ -69,7 +70,7 @@ export class EchoHandler extends QuietHandler {
   onData(stream: Stream, bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
     const connection = this.#connection;
     if (connection === undefined) return;
-    if (connection.sendData(stream, bytes.subarray(start, end), false)) {
+    if (connection.sendData(stream, lasting(bytes, start, end), false)) {
       connection.consume(stream, end - start);
     }
     if (isEnd) connection.sendTrailers(stream, TRAILERS);
@@ -118,7 +119,7 @@ export class CollectHandler extends QuietHandler {
   }
 
   onData(stream: Stream, bytes: Uint8Array, start: number, end: number): void {
-    this.answerOf(stream).chunks.push(bytes.subarray(start, end));
+    this.answerOf(stream).chunks.push(lasting(bytes, start, end));
     this.#consume?.(stream, end - start);
   }
 

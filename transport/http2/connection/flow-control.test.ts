@@ -1,5 +1,6 @@
 // Two connections of ours talk through a pipe that cuts and delays as it likes, under an observer
 // that knows only the bytes: no window is ever exceeded, nothing is lost, nothing is left behind.
+import '../../../test/support/poison-reads.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { Flag, FrameType, SettingId } from '../frames/constants.ts';

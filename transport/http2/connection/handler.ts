@@ -13,8 +13,8 @@ export interface ConnectionHandler {
    */
   onRefused?(stream: Stream, headers: HeaderList, endStream: boolean): void;
   /**
-   * Content: `bytes` from `start` to `end`, which stay as they are while held. The peer sends no
-   * more than its windows until the owner calls consume() for them.
+   * Content: `bytes` from `start` to `end`; who keeps them beyond this call asks lasting() for
+   * them. The peer sends no more than its windows until the owner calls consume() for them.
    */
   onData(stream: Stream, bytes: Uint8Array, start: number, end: number, endStream: boolean): void;
   /** Trailers: nothing follows. */
@@ -31,9 +31,12 @@ export interface ConnectionHandler {
   onWritable(stream: Stream): void;
   /** Client: a stream can be opened again, after open() had none or settings changed. */
   onOpenable(): void;
-  /** The peer takes no new streams; those above `lastStreamId` have been reset as unprocessed. */
+  /**
+   * The peer takes no new streams; those above `lastStreamId` have been reset as unprocessed.
+   * @param debug valid during the call.
+   */
   onGoaway(lastStreamId: number, code: number, debug: Uint8Array): void;
-  /** The answer to ping(): its 8 bytes start at `at`. */
+  /** The answer to ping(): its 8 bytes start at `at`, valid during the call. */
   onPong(bytes: Uint8Array, at: number): void;
   /** The peer crossed a limit. */
   onLimit(name: LimitName): void;

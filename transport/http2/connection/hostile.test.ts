@@ -1,5 +1,6 @@
 // Bytes from peers that mean no good or are broken: whatever comes, a connection goes on, resets a
 // stream or fails with a code; it never throws, and never holds more than its limits.
+import '../../../test/support/poison-reads.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { CLIENT_PREFACE, FrameType } from '../frames/constants.ts';

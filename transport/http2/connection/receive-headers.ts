@@ -1,6 +1,7 @@
 // Takes HEADERS and CONTINUATION frames: puts a block together within its limits, decodes every
 // block whatever becomes of its stream (the table must see them all), and lets through what is
 // well-formed and in its place.
+import { lasting } from '../../read-memory.ts';
 import { ErrorCode, Flag } from '../frames/constants.ts';
 import {
   headersPrefixBytes,
@@ -47,7 +48,7 @@ export class OpenBlock {
   add(state: ConnectionState, bytes: Uint8Array, start: number, end: number): void {
     this.#sizeBytes += end - start;
     if (this.#sizeBytes > state.limits.headerBlockBytes) state.exceed('header_block_bytes');
-    else this.#parts.push(bytes.subarray(start, end));
+    else this.#parts.push(lasting(bytes, start, end));
   }
 
   goOn(

@@ -1,5 +1,6 @@
 // The scripts of testdata/: commands, ----, and what they cause. REWRITE=1 writes what they cause
 // now into the files, to be read before it is believed.
+import '../../../test/support/poison-reads.ts';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

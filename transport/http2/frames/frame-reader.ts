@@ -5,7 +5,10 @@
 import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from './constants.ts';
 import { checkFrameHeader, readUint32, type ShapeError } from './frame-shape.ts';
 
-/** Takes frames as numbers; `bytes` from `start` to `end` is the payload, valid as long as held. */
+/**
+ * Takes frames as numbers; `bytes` from `start` to `end` is the payload. It may lie in READ_BUFFER:
+ * who keeps it beyond the call asks lasting() for it.
+ */
 export interface FrameSink {
   /** False stops the reader for good: the rest of the bytes is dropped. */
   onFrame(
@@ -65,10 +68,9 @@ export class FrameReader {
     this.#payload = EMPTY;
   }
 
-  /** The frames of `chunk` from `at` on, in order; what is cut at its end waits for the next. */
-  read(chunk: Uint8Array, sink: FrameSink, from = 0): void {
-    let at = this.#headerFilled > 0 ? this.#resume(chunk, from, sink) : from;
-    const end = chunk.length;
+  /** The frames of chunk[from, end), in order; what is cut at its end waits for the next. */
+  read(chunk: Uint8Array, sink: FrameSink, from = 0, end: number = chunk.length): void {
+    let at = this.#headerFilled > 0 ? this.#resume(chunk, from, end, sink) : from;
     while (!this.#stopped && end - at >= FRAME_HEADER_BYTES) {
       const first = readUint32(chunk, at);
       const length = first >>> 8;
@@ -79,31 +81,31 @@ export class FrameReader {
       if (!this.#accepts(type, flags, streamId, length, sink)) return;
       if (end - at < length) {
         this.#begin(type, flags, streamId, length);
-        this.#takeCut(chunk, at, sink);
+        this.#takeCut(chunk, at, end, sink);
         return;
       }
       if (this.#skipping) this.#skipping = false;
       else if (!sink.onFrame(type, flags, streamId, chunk, at, at + length)) this.stop();
       at += length;
     }
-    if (!this.#stopped) this.#fillHeader(chunk, at);
+    if (!this.#stopped) this.#fillHeader(chunk, at, end);
   }
 
   /** Goes on with the frame that the last chunk cut; returns where the next one starts. */
-  #resume(chunk: Uint8Array, from: number, sink: FrameSink): number {
-    let at = this.#fillHeader(chunk, from);
+  #resume(chunk: Uint8Array, from: number, end: number, sink: FrameSink): number {
+    let at = this.#fillHeader(chunk, from, end);
     if (this.#headerFilled < FRAME_HEADER_BYTES) return at;
     if (this.#payloadFilled < 0) {
       const first = readUint32(this.#header, 0);
       const streamId = readUint32(this.#header, 5) & 0x7fffffff;
       const [type, flags] = [first & 0xff, this.#header[4] ?? 0];
-      if (!this.#accepts(type, flags, streamId, first >>> 8, sink)) return chunk.length;
+      if (!this.#accepts(type, flags, streamId, first >>> 8, sink)) return end;
       this.#begin(type, flags, streamId, first >>> 8);
     }
-    if (this.#payloadFilled === 0 && chunk.length - at >= this.#length) {
+    if (this.#payloadFilled === 0 && end - at >= this.#length) {
       return this.#takeRest(chunk, at, sink);
     }
-    at = this.#takeCut(chunk, at, sink);
+    at = this.#takeCut(chunk, at, end, sink);
     if (this.#payloadFilled < this.#length) return at;
     this.#headerFilled = 0;
     const payload = this.#payload;
@@ -125,12 +127,11 @@ export class FrameReader {
   }
 
   /** A frame that goes on behind the chunk: content is given as it comes, the rest is kept. */
-  #takeCut(chunk: Uint8Array, at: number, sink: FrameSink): number {
-    const end = chunk.length;
+  #takeCut(chunk: Uint8Array, at: number, end: number, sink: FrameSink): number {
     const isContent = this.#type === FrameType.DATA && (this.#flags & Flag.PADDED) === 0;
     const isWorth = end - at >= LEAST_PART_BYTES && end - at < this.#length;
     if (!(isContent && isWorth) || this.#payloadFilled > 0 || this.#skipping) {
-      return this.#fill(chunk, at);
+      return this.#fill(chunk, at, end);
     }
     const flags = this.#flags & ~Flag.END_STREAM;
     this.#length -= end - at;
@@ -156,16 +157,16 @@ export class FrameReader {
     this.#payloadFilled = 0;
   }
 
-  #fillHeader(chunk: Uint8Array, at: number): number {
-    const take = Math.min(FRAME_HEADER_BYTES - this.#headerFilled, chunk.length - at);
+  #fillHeader(chunk: Uint8Array, at: number, end: number): number {
+    const take = Math.min(FRAME_HEADER_BYTES - this.#headerFilled, end - at);
     for (let i = 0; i < take; i++) this.#header[this.#headerFilled + i] = chunk[at + i] ?? 0;
     this.#headerFilled += take;
     if (take > 0) this.#payloadFilled = -1;
     return at + take;
   }
 
-  #fill(chunk: Uint8Array, at: number): number {
-    const take = Math.min(this.#length - this.#payloadFilled, chunk.length - at);
+  #fill(chunk: Uint8Array, at: number, end: number): number {
+    const take = Math.min(this.#length - this.#payloadFilled, end - at);
     if (!this.#skipping && take > 0) {
       this.#makeRoom(this.#payloadFilled + take);
       this.#payload.set(chunk.subarray(at, at + take), this.#payloadFilled);

@@ -6,16 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import test from 'ava';
+import '../../../test/support/poison-reads.ts';
 import { skip } from '../../../test/support/skip.ts';
 import { EchoHandler } from '../connection/echo-handler.ts';
 import { connectionOptions } from '../connection/options.ts';
+import type { AcceptedReads } from './accepted-reads.ts';
 import {
   type ConnectionListener,
   type ListenerTls,
   listenConnections,
 } from './connection-listener.ts';
 
-function listen(given?: ListenerTls): Promise<ConnectionListener> {
+/** Without own reads: as on a Node that does not let accepted sockets have them. */
+function listen(given?: ListenerTls, reads?: AcceptedReads): Promise<ConnectionListener> {
   return listenConnections({
     host: '127.0.0.1',
     port: 0,
@@ -24,6 +27,7 @@ function listen(given?: ListenerTls): Promise<ConnectionListener> {
     nowMs: () => performance.now(),
     makeHandler: () => new EchoHandler(),
     ...(given && { tls: given }),
+    ...(reads && { reads }),
   });
 }
 
@@ -36,43 +40,50 @@ async function echo(session: http2.ClientHttp2Session, text: string): Promise<st
   return Buffer.concat(chunks).toString();
 }
 
-test('drain takes no more connections and ends when the open streams have', async (t) => {
-  const listener = await listen();
-  const session = http2.connect(`http://127.0.0.1:${listener.port}`);
-  t.is(await echo(session, 'before'), 'before');
-  t.is(listener.size, 1);
-  const last = session.request({ ':method': 'POST', ':path': '/' });
-  last.write('first half, ');
-  await once(last, 'response');
-  let isDrained = false;
-  const drained = listener.drain().then(() => {
-    isDrained = true;
-  });
-  const chunks: Buffer[] = [];
-  last.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(session, 'goaway');
-  t.false(isDrained);
-  last.end('second half');
-  await once(last, 'end');
-  await drained;
-  t.is(Buffer.concat(chunks).toString(), 'first half, second half');
-  t.is(listener.size, 0);
-});
+const NODES_WAY: AcceptedReads = { problem: 'not tried', adopt: () => false };
 
-test('idle connections end at once when drained, and all of them when cut', async (t) => {
-  const listener = await listen();
-  const sessions = [1, 2, 3].map(() => http2.connect(`http://127.0.0.1:${listener.port}`));
-  for (const session of sessions) t.is(await echo(session, 'a'), 'a');
-  await listener.drain();
-  const other = await listen();
-  const session = http2.connect(`http://127.0.0.1:${other.port}`);
-  session.on('error', () => {});
-  t.is(await echo(session, 'b'), 'b');
-  const closed = once(session, 'close');
-  other.cut();
-  await closed;
-  t.is(other.size, 0);
-});
+for (const [way, reads] of [
+  ['own reads', undefined],
+  ["Node's reads", NODES_WAY],
+] as const) {
+  test(`drain takes no more connections, and waits for the open streams (${way})`, async (t) => {
+    const listener = await listen(undefined, reads);
+    const session = http2.connect(`http://127.0.0.1:${listener.port}`);
+    t.is(await echo(session, 'before'), 'before');
+    t.is(listener.size, 1);
+    const last = session.request({ ':method': 'POST', ':path': '/' });
+    last.write('first half, ');
+    await once(last, 'response');
+    let isDrained = false;
+    const drained = listener.drain().then(() => {
+      isDrained = true;
+    });
+    const chunks: Buffer[] = [];
+    last.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(session, 'goaway');
+    t.false(isDrained);
+    last.end('second half');
+    await once(last, 'end');
+    await drained;
+    t.is(Buffer.concat(chunks).toString(), 'first half, second half');
+    t.is(listener.size, 0);
+  });
+
+  test(`idle connections end at once when drained, all when cut (${way})`, async (t) => {
+    const listener = await listen(undefined, reads);
+    const sessions = [1, 2, 3].map(() => http2.connect(`http://127.0.0.1:${listener.port}`));
+    for (const session of sessions) t.is(await echo(session, 'a'), 'a');
+    await listener.drain();
+    const other = await listen(undefined, reads);
+    const session = http2.connect(`http://127.0.0.1:${other.port}`);
+    session.on('error', () => {});
+    t.is(await echo(session, 'b'), 'b');
+    const closed = once(session, 'close');
+    other.cut();
+    await closed;
+    t.is(other.size, 0);
+  });
+}
 
 /** A key and a certificate that signs itself; undefined: no openssl here. */
 function certificateOf(name: string): { cert: string; key: string } | undefined {

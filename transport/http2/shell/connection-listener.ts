@@ -7,6 +7,7 @@ import { listenSockets } from '../../sockets.ts';
 import { Connection } from '../connection/connection.ts';
 import type { ConnectionOptions } from '../connection/connection-state.ts';
 import type { ConnectionHandler } from '../connection/handler.ts';
+import { type AcceptedReads, acceptedReads } from './accepted-reads.ts';
 import { ConnectionSocket, type NowMs } from './connection-socket.ts';
 
 /** A TLS handshake that takes longer is cut off: half a connection costs as much as a whole. */
@@ -44,6 +45,8 @@ export interface ConnectionListenerOptions {
   /** Open connections; further ones are closed at once, and told to onRefusedConnection(). */
   readonly maxConnections?: number;
   onRefusedConnection?(): void;
+  /** How sockets read; by default as this thread can. */
+  readonly reads?: AcceptedReads;
   /** @param peer whose connection it is: 'ipv4:127.0.0.1:5000' */
   makeHandler(peer: string): ServedHandler;
 }
@@ -65,12 +68,14 @@ export async function listenConnections(
   options: ConnectionListenerOptions,
 ): Promise<ConnectionListener> {
   const open = new Set<ConnectionSocket>();
+  const reads = options.reads ?? (await acceptedReads());
   let isDraining = false;
   const run = (socket: Socket): void => {
     const handler = options.makeHandler(peerName(socket));
     const connection = new Connection(options.connection, handler, options.nowMs());
     handler.serve(connection, () => shell.wake());
     const shell = new ConnectionSocket(socket, connection, options.nowMs);
+    reads.adopt(socket, (sizeBytes) => shell.read(sizeBytes));
     open.add(shell);
     // Its TLS handshake was under way when the drain began.
     if (isDraining) shell.drain();

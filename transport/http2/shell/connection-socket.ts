@@ -3,6 +3,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type TickEnd, tickEnd } from '../../../common/tick-end.ts';
+import { giveRead } from '../../read-memory.ts';
 import type { Connection } from '../connection/connection.ts';
 import { OUTPUT_BYTES } from '../connection/send-queue.ts';
 
@@ -46,7 +47,7 @@ export class ConnectionSocket {
     this.#connection = connection;
     this.#nowMs = nowMs;
     if (socket instanceof Socket) socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('data', (chunk: Buffer) => this.#onBytes(chunk, 0, chunk.length));
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error) => connection.lost(`the socket failed: ${error.message}`));
     socket.on('end', () => connection.lost('the peer closed the socket'));
@@ -87,20 +88,25 @@ export class ConnectionSocket {
     this.#socket.destroy();
   }
 
-  #onData(chunk: Buffer): void {
+  /** A socket that reads into READ_BUFFER has read so much. */
+  read(sizeBytes: number): void {
+    giveRead(sizeBytes, this.#onBytes);
+  }
+
+  readonly #onBytes = (bytes: Uint8Array, start: number, end: number): void => {
     if (this.#isEnding) {
-      this.#lingerBytes -= chunk.length;
+      this.#lingerBytes -= end - start;
       if (this.#lingerBytes < 0) this.#socket.destroy();
       return;
     }
     this.#isBusy = true;
     try {
-      this.#connection.receive(chunk, this.#nowMs());
+      this.#connection.receive(bytes, this.#nowMs(), start, end);
     } finally {
       this.#isBusy = false;
     }
     this.flush();
-  }
+  };
 
   #onDrain(): void {
     this.#socket.resume();

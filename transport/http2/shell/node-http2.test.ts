@@ -1,5 +1,6 @@
 // Our two ends against those of node:http2, over sockets on this machine: what one says, the other
 // understands, in both directions.
+import '../../../test/support/poison-reads.ts';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import http2 from 'node:http2';

@@ -1,0 +1,26 @@
+// Importing this overwrites the memory that bytes came in as soon as they have been received, for
+// every connection of the process: whoever keeps a view where a copy is needed shows rubbish at
+// once, not only when a busy peer's next read comes too early.
+import { Connection } from '../../transport/http2/connection/connection.ts';
+import { READ_BUFFER } from '../../transport/read-memory.ts';
+
+const POISON = 0xa5;
+
+const { receive } = Connection.prototype;
+
+/** All bytes come as large reads do: in READ_BUFFER, and gone after the call. */
+Connection.prototype.receive = function (chunk, nowMs, from = 0, end = chunk.length): void {
+  const sizeBytes = end - from;
+  if (chunk !== READ_BUFFER && sizeBytes > READ_BUFFER.length) {
+    receive.call(this, chunk, nowMs, from, end);
+    return;
+  }
+  // What a socket has read lies there already.
+  const start = chunk === READ_BUFFER ? from : 0;
+  if (chunk !== READ_BUFFER) READ_BUFFER.set(chunk.subarray(from, end));
+  try {
+    receive.call(this, READ_BUFFER, nowMs, start, start + sizeBytes);
+  } finally {
+    READ_BUFFER.fill(POISON, start, start + sizeBytes);
+  }
+};
