@@ -2,8 +2,16 @@
 import { createHash, randomBytes } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError, unavailable } from '../../common/status.ts';
+import { heldBytes } from '../../test/support/held-bytes.ts';
 import { type BlobStore, MAX_LIST_BLOBS } from './blobs.ts';
 import { verified } from './verified.ts';
+
+/** More than any store holds of a blob at a time. */
+const LARGE_BYTES = 64 * 1024 * 1024;
+const MAX_HELD_BYTES = 48 * 1024 * 1024;
+/** Enough that a store takes it in parts. */
+const PARTS_BYTES = 10 * 1024 * 1024;
+const MEASURE_STEP_BYTES = 8 * 1024 * 1024;
 
 export interface BlobsUnderTest {
   readonly store: BlobStore;
@@ -176,6 +184,60 @@ const keeping: Record<string, Body> = {
   },
 };
 
+/** What buffers held at most, above what they held before, while so many bytes went by. */
+class HeldBytes {
+  readonly #before = heldBytes();
+  #nextBytes = MEASURE_STEP_BYTES;
+  #bytes = 0;
+  most = 0;
+
+  pass(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes < this.#nextBytes) return;
+    this.#nextBytes += MEASURE_STEP_BYTES;
+    this.most = Math.max(this.most, heldBytes() - this.#before);
+  }
+}
+
+async function* large(sizeBytes: number, pass: (chunk: Uint8Array) => void = () => undefined) {
+  for (let at = 0; at < sizeBytes; at += 65_536) {
+    const chunk = Buffer.alloc(65_536, at / 65_536);
+    pass(chunk);
+    yield chunk;
+  }
+}
+
+async function largeContent(t: ExecutionContext, store: BlobStore): Promise<void> {
+  const held = new HeldBytes();
+  const pass = (chunk: Uint8Array): void => held.pass(chunk);
+  const info = await store.write(large(LARGE_BYTES, pass), { maxBytes: LARGE_BYTES });
+  t.is(info.sizeBytes, LARGE_BYTES);
+  for await (const chunk of verified(store.read(info.sha256), info)) pass(chunk);
+  t.true(held.most < MAX_HELD_BYTES, `${held.most} bytes were held`);
+  const half = LARGE_BYTES / 2 + 1;
+  let resumedBytes = 0;
+  for await (const chunk of store.read(info.sha256, { startByte: half })) {
+    if (resumedBytes === 0) t.is(chunk[0], Math.floor(half / 65_536) % 256);
+    resumedBytes += chunk.length;
+  }
+  t.is(resumedBytes, LARGE_BYTES - half);
+}
+
+async function partedContent(t: ExecutionContext, store: BlobStore): Promise<void> {
+  const maxBytes = PARTS_BYTES;
+  const parts = (): AsyncIterable<Uint8Array> => large(PARTS_BYTES);
+  const wrong = store.write(parts(), { maxBytes, expectedSha256: ABSENT });
+  await t.throwsAsync(wrong, expecting(Code.DATA_LOSS));
+  const over = store.write(parts(), { maxBytes: maxBytes - 1 });
+  await t.throwsAsync(over, expecting(Code.RESOURCE_EXHAUSTED));
+  t.is(await store.stat(ABSENT), undefined);
+  t.deepEqual(await store.list('', 10), []);
+  const info = await store.write(parts(), { maxBytes });
+  const { sha256: expectedSha256 } = info;
+  t.deepEqual(await store.write(parts(), { maxBytes, expectedSha256 }), info);
+  t.deepEqual(await store.stat(expectedSha256), info);
+}
+
 /** @param open makes a new, empty store. */
 export function blobsContract(name: string, open: () => Promise<BlobsUnderTest>): void {
   for (const [title, body] of Object.entries({ ...contents, ...refusals, ...keeping })) {
@@ -185,4 +247,15 @@ export function blobsContract(name: string, open: () => Promise<BlobsUnderTest>)
       await body(t, under.store);
     });
   }
+  // Before the others: what they hold would count too.
+  test.serial(`${name}: large content goes through without being held`, async (t) => {
+    const under = await open();
+    t.teardown(() => under.end());
+    await largeContent(t, under.store);
+  });
+  test.serial(`${name}: content that comes in parts is kept when all of it is right`, async (t) => {
+    const under = await open();
+    t.teardown(() => under.end());
+    await partedContent(t, under.store);
+  });
 }

@@ -1,28 +1,47 @@
 // A blob store behind HTTP (stores/blobs/http-server.ts), as a BlobStore.
+import { systemClock } from '../../common/clock.ts';
 import { isSha256 } from '../../common/names.ts';
+import { paced, within } from '../../common/paced.ts';
 import { Code, StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from './blobs.ts';
 import { postStream } from './http-post.ts';
 import { blobInfo, blobList, EXPECTED_HEADER, errorFrom, MAX_BYTES_HEADER } from './http-wire.ts';
 import { blobTooLarge, checkListLimit, checkWriteOptions, noSuchBlob, startOf } from './limits.ts';
 
+/** A server that sends nothing for so long while something is owed is given up: UNAVAILABLE. */
+const DEFAULT_IDLE_TIMEOUT_MS = 20_000;
+
+export interface HttpBlobsOptions {
+  readonly idleTimeoutMs?: number;
+}
+
 /** @param base 'http://host:port' */
-export function httpBlobs(base: string): BlobStore {
-  return new HttpBlobs(base.replace(/\/+$/, ''));
+export function httpBlobs(base: string, options: HttpBlobsOptions = {}): BlobStore {
+  return new HttpBlobs(base.replace(/\/+$/, ''), options);
 }
 
 class HttpBlobs implements BlobStore {
   readonly #base: string;
+  readonly #idleTimeoutMs: number;
   readonly #closing = new AbortController();
 
-  constructor(base: string) {
+  constructor(base: string, { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS }: HttpBlobsOptions) {
     this.#base = base;
+    this.#idleTimeoutMs = idleTimeoutMs;
   }
 
   async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
     this.#closing.signal.throwIfAborted();
+    const ending = new AbortController();
+    const signal = AbortSignal.any([this.#closing.signal, ending.signal]);
+    const late = (): StatusError => {
+      const error = unavailable(`the blob server at ${this.#base} did not answer in time`);
+      ending.abort(error);
+      return error;
+    };
     try {
-      return await fetch(`${this.#base}${path}`, { ...init, signal: this.#closing.signal });
+      const answer = fetch(`${this.#base}${path}`, { ...init, signal });
+      return await within(answer, this.#idleTimeoutMs, systemClock, late);
     } catch (thrown) {
       throw this.#unreachable(thrown);
     }
@@ -54,10 +73,16 @@ class HttpBlobs implements BlobStore {
     const headers = startByte === 0 ? {} : { range: `bytes=${startByte}-` };
     const response = await this.#ok(await this.#fetch(`/blobs/${sha256}`, { headers }));
     if (response.body === null) return;
+    const body = response.body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     try {
-      yield* response.body as unknown as AsyncIterable<Uint8Array>;
+      yield* paced(body, { windowMs: this.#idleTimeoutMs, minBytes: 1 }, systemClock);
     } catch (thrown) {
-      throw statusOf(thrown, Code.UNAVAILABLE);
+      // Too slow, cut, or closed by us: each may be another time.
+      const error = statusOf(thrown, Code.UNAVAILABLE);
+      throw error.code === Code.DEADLINE_EXCEEDED ? unavailable(error.message) : error;
+    } finally {
+      // Not waited for: behind a byte that never comes it would wait for ever.
+      body.return?.().catch(() => undefined);
     }
   }
 

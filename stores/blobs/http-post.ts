@@ -17,6 +17,9 @@ export interface PostAnswer {
   readonly text: string;
 }
 
+/** Longer than a server waits for a body that drips: it is the server which tells. */
+const IDLE_TIMEOUT_MS = 60_000;
+
 /**
  * An answer that comes before the body is out ends the sending.
  * @throws what the body threw, the signal's reason as the cause, or the connection's error
@@ -28,6 +31,9 @@ export async function postStream(url: string, posted: PostedBody): Promise<PostA
   // No agent: a connection that it keeps for later now and then keeps a command from ending until
   // the server closes it, more than a minute later (seen with Node 24, one upload in a hundred).
   const request = start(url, { method: 'POST', headers, signal, agent: false });
+  request.setTimeout(IDLE_TIMEOUT_MS, () => {
+    request.destroy(new Error(`nothing moved for ${IDLE_TIMEOUT_MS / 1000} s`));
+  });
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve);

@@ -8,6 +8,8 @@ import { Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
 import { drip } from '../../test/support/drip.ts';
+import { untilTrue } from '../../test/support/redis-server.ts';
+import { tcpProxy } from '../../test/support/tcp-proxy.ts';
 import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
@@ -49,6 +51,31 @@ test('an upload that is cut leaves nothing', async (t) => {
   socket.destroy();
   while ((await readdir(incoming)).length > 0) await new Promise((r) => setImmediate(r));
   t.deepEqual(await store.list('', 10), []);
+});
+
+test('a server that falls silent is UNAVAILABLE within a bound', async (t) => {
+  const { port, store } = await start(t);
+  const { sha256 } = await store.write(Readable.from([Buffer.alloc(9_000_000)]), {
+    maxBytes: 9_000_000,
+  });
+  const proxy = await tcpProxy(port);
+  t.teardown(() => proxy.end());
+  const base = `http://127.0.0.1:${proxy.port}`;
+  const patient = httpBlobs(base, { idleTimeoutMs: 300 });
+  t.teardown(() => patient.close());
+  const reading = patient.read(sha256)[Symbol.asyncIterator]();
+  await reading.next();
+  proxy.silence();
+  const rest = async (): Promise<void> => {
+    while (!(await reading.next()).done);
+  };
+  const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const;
+  await t.throwsAsync(rest(), unavailable);
+  await t.throwsAsync(patient.stat(sha256), unavailable);
+  await t.throwsAsync(patient.list('', 1), unavailable);
+  proxy.restore();
+  // A connection that was cut just now may be asked once more.
+  await untilTrue('it answers again', async () => (await patient.stat(sha256)) !== undefined);
 });
 
 const UPLOAD = 'POST /blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';
