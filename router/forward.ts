@@ -3,13 +3,18 @@
 // and answered is its own matter: whole messages (unary-forward.ts) or bytes as they come
 // (passed-forward.ts).
 import type { Clock } from '../common/clock.ts';
+import { parseVersion } from '../common/names.ts';
 import { Code, type StatusError } from '../common/status.ts';
+import type { ModelCall } from '../proto/oip/scan.ts';
+import { isServingPath, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
+import { servableNotFound, unknownLabel } from '../proto/tfs/words.ts';
 import { type Backend, ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
+import { takesVersion } from './version-field.ts';
 import { type Waiter, type WaitingRoom, waitedInVain } from './waiting.ts';
 
 /**
@@ -20,6 +25,16 @@ export const MAX_RESENDS = 1;
 
 export const MODEL_INFER = '/inference.GRPCInferenceService/ModelInfer';
 export const MODEL_STREAM_INFER = '/inference.GRPCInferenceService/ModelStreamInfer';
+
+/** Calls that run a model: sent again only where the model's policy says that this does no harm. */
+const INFERENCES: ReadonlySet<string> = new Set([
+  MODEL_INFER,
+  ...['Predict', 'Classify', 'Regress', 'MultiInference'].map(
+    (method) => `/${PREDICTION_SERVICE}/${method}`,
+  ),
+]);
+/** 1 to 2^53 - 1, in all its digits: what parseVersion takes. */
+const SERVABLE_VERSION = /^[1-9]\d{0,14}$/;
 
 export interface ForwarderOptions {
   readonly table: RouteTable;
@@ -81,12 +96,27 @@ export abstract class Forward implements Waiter {
   /** Running it twice does no harm. */
   get isRepeatable(): boolean {
     if (this.isStream) return false;
-    return this.path !== MODEL_INFER || (this.isIdempotent && this.sequenceId === '');
+    return !INFERENCES.has(this.path) || (this.isIdempotent && this.sequenceId === '');
   }
 
   /** Which version the node must be told; undefined: the call says it, or there is just one. */
   versionToTell(route: Ready): number | undefined {
-    return this.version === undefined && route.isOneOfSeveral ? route.version : undefined;
+    if (this.version !== undefined || !route.isOneOfSeveral) return undefined;
+    return takesVersion(this.path) ? route.version : undefined;
+  }
+
+  /** What its request says. @throws StatusError when no such model can be asked for */
+  isFor(named: ModelCall | undefined): void {
+    const { model = '', version = '', label = '', sequence } = named ?? {};
+    if (isServingPath(this.path)) {
+      if (label !== '') throw unknownLabel(label);
+      if (version !== '' && !SERVABLE_VERSION.test(version)) {
+        throw servableNotFound(model, version);
+      }
+    }
+    this.version = parseVersion(version);
+    this.model = model;
+    this.sequenceId = sequence?.id ?? '';
   }
 }
 
@@ -125,7 +155,7 @@ export class Forwarder {
     const route = table.resolve(forward.model, forward.version, random);
     if (route.kind === 'ready') this.#send(forward, route, nowMs);
     else if (route.kind === 'waiting') this.#wait(forward);
-    else if (!this.#handsOver(forward)) this.refuse(forward, route.error);
+    else if (!this.#handsOver(forward)) this.refuse(forward, worded(forward, route.error));
   }
 
   /** The latest moment at which a call without a deadline of its own still waits for a copy. */
@@ -253,6 +283,15 @@ export class Forwarder {
     const { metrics, table } = this.#options;
     metrics.answered(forward.model, table.isKnown(forward.model), code);
   }
+}
+
+/** Clients of TensorFlow Serving look for its own words. */
+function worded(forward: Forward, error: StatusError): StatusError {
+  if (error.code !== Code.NOT_FOUND || !isServingPath(forward.path)) return error;
+  return servableNotFound(
+    forward.model,
+    forward.version === undefined ? '' : String(forward.version),
+  );
 }
 
 /** Counts the resend that it allows. */

@@ -1,7 +1,6 @@
 // A call for a model whose bytes are passed on as they come, between a listener's caller and a node
 // behind a connection: headers, content and trailers unchanged both ways, compressed or not. Flow
 // control goes through, so of a large message no more than a window is ever here.
-import { parseVersion } from '../common/names.ts';
 import { Code, StatusError, statusOf } from '../common/status.ts';
 import { lossOf } from '../transport/client/outgoing.ts';
 import { messagePrefix, PREFIX_BYTES } from '../transport/grpc/message-prefix.ts';
@@ -118,7 +117,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
       return NO_BYTES;
     }
     this.#request.unpack();
-    return versionField(version);
+    return versionField(this.path, version);
   }
 
   refuse(error: StatusError): void {
@@ -184,15 +183,12 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
 
   /** @param nowMs undefined: some time after what came last */
   #route(nowMs?: number): void {
-    const { named } = this.#request;
     try {
-      this.version = parseVersion(named?.version ?? '');
+      this.isFor(this.#request.named);
     } catch (thrown) {
       this.#fail(statusOf(thrown));
       return;
     }
-    this.model = named?.model ?? '';
-    this.sequenceId = named?.sequence?.id ?? '';
     const { forwarder } = this.#owner;
     if (this.#isStream) this.#waitsUntilMs = forwarder.waitsUntilMs();
     forwarder.route(this, nowMs);

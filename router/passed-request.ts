@@ -12,6 +12,7 @@ export const KEPT_REQUEST_BYTES = 1024 * 1024;
 /** So deep into a larger one it must be said which model it is for; else it is gathered whole. */
 export const HEAD_BYTES = 64 * 1024;
 
+const NO_MODEL: ModelCall = { model: '', version: '', label: '', sequence: undefined };
 /** Shorter pieces are put together, so that many small ones don't cost a view each. */
 const SMALL_PIECE_BYTES = 1024;
 const ROOM_BYTES = 16 * 1024;
@@ -234,7 +235,7 @@ export class PassedRequest {
   }
 
   #name(named: ModelCall | undefined): void {
-    this.named = named ?? { model: '', version: '', sequence: undefined };
+    this.named = named ?? NO_MODEL;
     this.phase = 'named';
   }
 }

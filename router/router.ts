@@ -5,6 +5,7 @@ import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { unavailable } from '../common/status.ts';
 import { GRPCInferenceServiceDefinition } from '../proto/gen/inference/grpc_service.ts';
+import { MODEL_SERVICE, PREDICTION_PATHS, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Backend, MethodKind } from '../transport/backend.ts';
 import { mergeBackends } from '../transport/service.ts';
@@ -17,6 +18,7 @@ import { type RouterMetrics, routerMetrics } from './metrics.ts';
 import { PassOn } from './pass-on.ts';
 import { Readiness } from './readiness.ts';
 import { RouteTable } from './route-table.ts';
+import { servingService } from './serving-service.ts';
 import { forwardStream } from './stream-forward.ts';
 import { startTableSync } from './table-sync.ts';
 import { forwardUnary } from './unary-forward.ts';
@@ -32,6 +34,7 @@ export const NODE_METHODS: ReadonlyMap<string, MethodKind> = new Map([
   [`/${SERVICE}/ModelMetadata`, 'unary'],
   [`/${SERVICE}/ModelConfig`, 'unary'],
   [`/${SERVICE}/ModelStatistics`, 'unary'],
+  ...PREDICTION_PATHS.map((path) => [path, 'unary'] as const),
 ]);
 
 /** Those that go to one node; statistics are asked of all. */
@@ -105,7 +108,8 @@ export function startRouter(options: RouterOptions): Router {
     isRetired ? ['the end: it is shutting down'] : readiness.waitingFor(table);
   const tellHealth = (): void => {
     const isServing = waitingFor().length === 0;
-    for (const service of ['', SERVICE]) health.set(service, isServing);
+    for (const service of ['', SERVICE, PREDICTION_SERVICE, MODEL_SERVICE])
+      health.set(service, isServing);
   };
   const sync = startTableSync({
     registry,
@@ -132,7 +136,8 @@ export function startRouter(options: RouterOptions): Router {
   });
   const forwarded = forwarding(forwarder, metrics);
   const whole = (): Backend => {
-    const merged = mergeBackends([forwarded, own, healthService(health, log)]);
+    const serving = servingService(table, log);
+    const merged = mergeBackends([forwarded, own, serving, healthService(health, log)]);
     return withReflection(merged, readDescriptors(), log);
   };
   const hasLocal = (options.localBackends?.size ?? 0) > 0;

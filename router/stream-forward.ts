@@ -1,7 +1,6 @@
 // A stream for a model that comes as whole messages, as over a listener in front of nodes of this
 // process. Its first message says which model it is for, and so which node: all that follow go
 // there, whatever they name. It is never sent again once anything may have run.
-import { parseVersion } from '../common/names.ts';
 import { Code, StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
 import type { Metadata, StreamCall } from '../transport/backend.ts';
@@ -103,10 +102,7 @@ class StreamForward extends Forward {
 
   #name(message: Uint8Array): boolean {
     try {
-      const named = scanModelCall(this.path, message);
-      this.version = parseVersion(named?.version ?? '');
-      this.model = named?.model ?? '';
-      this.sequenceId = named?.sequence?.id ?? '';
+      this.isFor(scanModelCall(this.path, message));
       return true;
     } catch (thrown) {
       this.forwarder.refuse(this, statusOf(thrown));

@@ -1,6 +1,5 @@
 // A call for a model that comes as a whole message, as from another part of this process, or over a
 // listener in front of nodes of this process: no bytes are moved between router and node.
-import { parseVersion } from '../common/names.ts';
 import { Code, type StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
 import type { Backend, Metadata, UnaryCall } from '../transport/backend.ts';
@@ -12,10 +11,7 @@ import { versionField } from './version-field.ts';
 export function forwardUnary(call: UnaryCall, forwarder: Forwarder, metrics: RouterMetrics): void {
   const forward = new UnaryForward(call, forwarder);
   try {
-    const named = scanModelCall(call.path, call.request);
-    forward.version = parseVersion(named?.version ?? '');
-    forward.model = named?.model ?? '';
-    forward.sequenceId = named?.sequence?.id ?? '';
+    forward.isFor(scanModelCall(call.path, call.request));
   } catch (thrown) {
     const error = statusOf(thrown);
     metrics.answered('', false, error.code);
@@ -57,7 +53,7 @@ class UnaryForward extends Forward {
   send(route: Ready): void {
     const { upstream, call } = this;
     const version = this.versionToTell(route);
-    const request = version === undefined ? call.request : withVersion(call.request, version);
+    const request = version === undefined ? call.request : withVersion(call, version);
     this.#attempt = new Attempt(this, request);
     upstream?.backend.unary(this.#attempt);
   }
@@ -137,6 +133,6 @@ class Attempt implements UnaryCall {
   }
 }
 
-function withVersion(request: Uint8Array, version: number): Uint8Array {
-  return Buffer.concat([request, versionField(version)]);
+function withVersion({ path, request }: UnaryCall, version: number): Uint8Array {
+  return Buffer.concat([request, versionField(path, version)]);
 }

@@ -7,8 +7,10 @@ import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { checkName } from '../common/names.ts';
 import { type StatusError, unavailable } from '../common/status.ts';
+import { MODEL_SERVICE, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
 import { diskError } from '../stores/disk-error.ts';
 import type { Backend } from '../transport/backend.ts';
+import { mergeBackends } from '../transport/service.ts';
 import { Health } from '../transport/services/health.ts';
 import { Copies } from './copies.ts';
 import { createLoadModel } from './engines/load-model.ts';
@@ -18,6 +20,7 @@ import { registerInferenceMetrics } from './metrics.ts';
 import { ModelTable } from './model-table.ts';
 import { type Driver, type NodeSource, openSource } from './node-source.ts';
 import { createInferenceService, type InferenceService, SERVICE } from './services/inference.ts';
+import { createServingBackend } from './services/tfs/serving.ts';
 import { StatisticsBook } from './statistics.ts';
 import type { SideThreads } from './threads/side-threads.ts';
 import { VERSION_LIMITS } from './versions.ts';
@@ -50,7 +53,10 @@ export interface NodeOptions {
 }
 
 export interface InferenceNode {
-  /** inference.GRPCInferenceService; health and reflection are added where it is mounted. */
+  /**
+   * inference.GRPCInferenceService and the two of tensorflow.serving; health and reflection are
+   * added where it is mounted.
+   */
   readonly backend: Backend;
   /** Of the whole ('') and of the service. */
   readonly health: Health;
@@ -107,9 +113,10 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     },
     log,
   );
+  const serving = createServingBackend({ table, nowMs: () => clock.nowMs() }, log);
   let draining: Promise<void> | undefined;
   const node: InferenceNode = {
-    backend: guarded(inference.backend, state),
+    backend: guarded(mergeBackends([inference.backend, serving]), state),
     health,
     waitingFor: () => state.waitingFor(),
     drain: () => {
@@ -176,7 +183,8 @@ class NodeState {
   }
 
   #tell(): void {
-    for (const service of ['', SERVICE]) this.#health.set(service, this.isReady);
+    for (const service of ['', SERVICE, PREDICTION_SERVICE, MODEL_SERVICE])
+      this.#health.set(service, this.isReady);
   }
 }
 

@@ -9,6 +9,7 @@ import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../com
 import { failedPrecondition } from '../../common/status.ts';
 import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
+import { SERVING_DEFINITIONS } from '../../proto/tfs/services.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
@@ -48,7 +49,7 @@ interface RunningNode {
 }
 
 const NODE_PATHS = new Map([
-  ...pathsOf([GRPCInferenceServiceDefinition, HealthDefinition]),
+  ...pathsOf([GRPCInferenceServiceDefinition, ...SERVING_DEFINITIONS, HealthDefinition]),
   ...REFLECTION_PATHS.map((path) => [path, 'bidi_stream'] as const),
 ]);
 

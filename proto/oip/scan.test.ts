@@ -13,7 +13,8 @@ import {
   RepositoryModelLoadRequest,
   RepositoryModelUnloadRequest,
 } from '../gen/inference/grpc_service.ts';
-import { MAX_NAME_BYTES, type ModelCall, scanModelCall } from './scan.ts';
+import { MAX_NAME_BYTES } from '../limits.ts';
+import { type ModelCall, scanModelCall } from './scan.ts';
 
 const path = (method: string): string => `/inference.GRPCInferenceService/${method}`;
 const INFER = path('ModelInfer');

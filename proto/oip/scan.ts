@@ -1,19 +1,27 @@
 // What a router must know of a request, without decoding it: which model and version, which
-// sequence it belongs to. Everything else in the bytes is stepped over, not checked.
-// Field numbers: proto/inference/grpc_service.proto. Of a scalar that comes twice the last counts.
+// sequence it belongs to. Everything else in the bytes is stepped over, not checked. One table says
+// where each method's request has that, one scan reads it: of the Open Inference Protocol
+// (proto/inference/grpc_service.proto) in fields of the request itself, of TensorFlow Serving
+// (proto/tensorflow_serving/apis) in its ModelSpec. Of a scalar that comes twice the last counts.
 import { toBuffer } from '../../common/bytes.ts';
+import { MAX_NAME_BYTES } from '../limits.ts';
 import { TextReader } from '../text.ts';
+import {
+  checkModelSpec,
+  type ModelSpecFields,
+  readModelSpec,
+  readTaskSpec,
+} from '../tfs/model-spec.ts';
 import { malformed, WireReader, WireType } from '../wire.ts';
 import { readSequenceParameter, type Sequence } from './sequence.ts';
-
-/** Longer names and versions are refused with INVALID_ARGUMENT; no model has such a name. */
-export const MAX_NAME_BYTES = 1024;
 
 /** What a request for a model says. */
 export interface ModelCall {
   readonly model: string;
   /** As sent; '' is the one that calls without a version get. */
   readonly version: string;
+  /** Instead of a version; '' for none. Only TensorFlow Serving has them. */
+  readonly label: string;
   readonly sequence: Sequence | undefined;
 }
 
@@ -22,11 +30,18 @@ interface Fields {
   readonly model: number;
   readonly version: number;
   readonly parameters: number;
+  /** A ModelSpec. */
+  readonly spec: number;
+  /** Messages with a ModelSpec in their field 1. */
+  readonly tasks: number;
 }
 
-const INFER: Fields = { model: 1, version: 2, parameters: 4 };
-const NAME_AND_VERSION: Fields = { model: 1, version: 2, parameters: 0 };
-const REPOSITORY: Fields = { model: 2, version: 0, parameters: 0 };
+const NONE: Fields = { model: 0, version: 0, parameters: 0, spec: 0, tasks: 0 };
+const INFER: Fields = { ...NONE, model: 1, version: 2, parameters: 4 };
+const NAME_AND_VERSION: Fields = { ...NONE, model: 1, version: 2 };
+const REPOSITORY: Fields = { ...NONE, model: 2 };
+const SPEC: Fields = { ...NONE, spec: 1 };
+const TASKS: Fields = { ...NONE, tasks: 1 };
 
 const FIELDS: ReadonlyMap<string, Fields> = new Map([
   ['/inference.GRPCInferenceService/ModelInfer', INFER],
@@ -37,19 +52,26 @@ const FIELDS: ReadonlyMap<string, Fields> = new Map([
   ['/inference.GRPCInferenceService/ModelStatistics', NAME_AND_VERSION],
   ['/inference.GRPCInferenceService/RepositoryModelLoad', REPOSITORY],
   ['/inference.GRPCInferenceService/RepositoryModelUnload', REPOSITORY],
+  ['/tensorflow.serving.PredictionService/Predict', SPEC],
+  ['/tensorflow.serving.PredictionService/Classify', SPEC],
+  ['/tensorflow.serving.PredictionService/Regress', SPEC],
+  ['/tensorflow.serving.PredictionService/MultiInference', TASKS],
+  ['/tensorflow.serving.PredictionService/GetModelMetadata', SPEC],
+  ['/tensorflow.serving.ModelService/GetModelStatus', SPEC],
 ]);
 
 const texts = new TextReader();
 
 /**
- * @param path '/inference.GRPCInferenceService/<method>'
+ * @param path '/inference.GRPCInferenceService/<method>', '/tensorflow.serving.<service>/<method>'
  * @param bytes one request message, whole
  * @returns undefined when requests of that method name no model
- * @throws INVALID_ARGUMENT when the bytes are cut off, no protobuf, or a name is not UTF-8
+ * @throws INVALID_ARGUMENT when the bytes are cut off, no protobuf, or a name is not UTF-8; when a
+ * ModelSpec is missing or has no name
  */
 export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | undefined {
   const fields = FIELDS.get(path);
-  return fields === undefined ? undefined : scan(fields, bytes);
+  return fields === undefined ? undefined : scan(fields, bytes, LAST_OF_ALL);
 }
 
 /** What the first bytes of a message say, when nothing behind them can change it. */
@@ -80,18 +102,26 @@ export function isNamingField(path: string, number: number): boolean {
   return fields !== undefined && number <= lastOf(fields) && isOneOf(fields, number);
 }
 
-const lastOf = ({ model, version, parameters }: Fields): number =>
-  Math.max(model, version, parameters);
-const isOneOf = ({ model, version, parameters }: Fields, number: number): boolean =>
-  number === model || number === version || number === parameters;
+/** Above the number of every field. */
+const LAST_OF_ALL = 2 ** 32;
+
+const lastOf = ({ model, version, parameters, spec, tasks }: Fields): number =>
+  Math.max(model, version, parameters, spec, tasks);
+const isOneOf = ({ model, version, parameters, spec, tasks }: Fields, number: number): boolean =>
+  number === model ||
+  number === version ||
+  number === parameters ||
+  number === spec ||
+  number === tasks;
 
 /** @param last stops at the first field above that number. */
-function scan(fields: Fields, message: Uint8Array, last = Number.POSITIVE_INFINITY): ModelHead {
+function scan(fields: Fields, message: Uint8Array, last: number): ModelHead {
   const reader = new WireReader(toBuffer(message));
   let settledAt = 0;
   let model = '';
   let version = '';
   let sequence: Sequence | undefined;
+  let spec: ModelSpecFields | undefined;
   const { bytes } = reader;
   for (let tag = reader.tag(); tag !== 0 && tag >>> 3 <= last; tag = reader.tag()) {
     if ((tag & 7) !== WireType.BYTES) {
@@ -103,18 +133,21 @@ function scan(fields: Fields, message: Uint8Array, last = Number.POSITIVE_INFINI
     const start = reader.position;
     const end = start + length;
     const number = tag >>> 3;
-    if (number === fields.model) model = name(bytes, start, end);
-    else if (number === fields.version) version = name(bytes, start, end);
+    if (number === fields.model) model = nameAt(bytes, start, end);
+    else if (number === fields.version) version = nameAt(bytes, start, end);
     else if (number === fields.parameters) {
       sequence = readSequenceParameter(sequence, bytes, start, end);
-    }
+    } else if (number === fields.spec) spec = readModelSpec(spec, bytes, start, end);
+    else if (number === fields.tasks) spec = readTaskSpec(spec, bytes, start, end);
     reader.position = end;
     settledAt = end;
   }
-  return { model, version, sequence, settledAt };
+  if (fields.model !== 0) return { model, version, label: '', sequence, settledAt };
+  const { name, label, version: ofSpec } = checkModelSpec(spec);
+  return { model: name, version: ofSpec, label, sequence, settledAt };
 }
 
-function name(bytes: Buffer, start: number, end: number): string {
+function nameAt(bytes: Buffer, start: number, end: number): string {
   if (end - start > MAX_NAME_BYTES) {
     throw malformed(start, `a model name or version has more than ${MAX_NAME_BYTES} bytes`);
   }

@@ -1,6 +1,7 @@
 // A ModelInfer call on its way through the batcher, from a checked request to the answer's bytes.
 import { Code, type StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
+import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
 import { fillAnswer } from '../infer/answer-template.ts';
@@ -24,8 +25,8 @@ export class InferCall implements InferRequest {
   queue: RequestQueue | undefined = undefined;
   next: Waiting | undefined = undefined;
   previous: Waiting | undefined = undefined;
+  protected readonly asked: Asked<CallableVersion>;
   readonly #call: UnaryCall;
-  readonly #asked: Asked<CallableVersion>;
   /** UTF-8; empty: the request has none. */
   readonly #id: Uint8Array;
 
@@ -36,7 +37,7 @@ export class InferCall implements InferRequest {
     id: Uint8Array,
   ) {
     this.#call = call;
-    this.#asked = asked;
+    this.asked = asked;
     this.#id = id;
     this.inputs = inputs;
     this.rows = asked.checked.rows;
@@ -45,16 +46,16 @@ export class InferCall implements InferRequest {
   }
 
   cancel(): void {
-    this.#asked.served.loaded.cancel(this);
+    this.asked.served.loaded.cancel(this);
   }
 
   succeed(outputs: RowOutputs): void {
     const call = this.#call;
     call.onCancel = undefined;
     try {
-      const { answer } = this.#asked;
+      const { answer } = this.asked;
       const filled = answer === undefined ? undefined : fillAnswer(answer, outputs, this.#id);
-      call.succeed(filled ?? this.#encode(outputs));
+      call.succeed(filled ?? this.encode(outputs));
     } catch (error) {
       call.fail(statusOf(error));
     }
@@ -69,12 +70,53 @@ export class InferCall implements InferRequest {
     return Buffer.from(this.#id).toString();
   }
 
-  #encode(outputs: RowOutputs): Uint8Array {
-    const { served, checked } = this.#asked;
-    const { model, version } = served.signature;
-    const told = chosen(outputs.tensors(), checked.outputs, served.signature);
+  /** The answer, where no template for it is known. @throws StatusError when it is too large */
+  protected encode(outputs: RowOutputs): Uint8Array {
+    const { model, version } = this.asked.served.signature;
+    const told = this.chosen(outputs);
     return encodeResponse({ model, version, id: this.#idText(), outputs: told });
   }
+
+  /** The outputs that were asked for, in the order of the model; views. */
+  protected chosen(outputs: RowOutputs): readonly Tensor[] {
+    const { served, checked } = this.asked;
+    return chosen(outputs.tensors(), checked.outputs, served.signature);
+  }
+}
+
+/** Into its model's batcher, with the queue's deadline. @param nowMs on the clock of deadlines */
+export function submitCall(
+  request: InferCall,
+  call: UnaryCall,
+  asked: Asked<CallableVersion>,
+  nowMs: () => number,
+): void {
+  const { loaded, queueTimeout } = asked.served;
+  const queueMs = queueTimeoutMs(queueTimeout, asked.checked.timeoutUs);
+  if (queueMs < Number.POSITIVE_INFINITY) {
+    const endMs = nowMs() + queueMs;
+    if (endMs < call.deadlineMs) {
+      request.deadlineMs = endMs;
+      request.queueEndsFirst = true;
+    }
+  }
+  call.onCancel = canceller(request);
+  loaded.submit(request);
+}
+
+/** Infinity: the request's deadline alone counts. */
+function queueTimeoutMs({ defaultUs, allowsOverride }: QueueTimeout, askedUs: number): number {
+  const asked = allowsOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
+  const set = defaultUs > 0 ? defaultUs : Number.POSITIVE_INFINITY;
+  return Math.min(asked, set) / 1000;
+}
+
+/**
+ * In a function of its own: made among the variables of its caller, each request would keep the
+ * next ones alive past quick garbage collections (measured: ten times the time spent on them).
+ */
+function canceller(request: InferCall): () => void {
+  return () => request.cancel();
 }
 
 /** A wait that the queue policy ended, not the caller's deadline, is told as Triton tells it. */

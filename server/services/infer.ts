@@ -1,14 +1,13 @@
 // ModelInfer: bytes in, recognised or decoded and checked, into the model's batcher.
 import { statusOf } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
-import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import { checkRequest } from '../infer/check.ts';
 import { checkClassifiable } from '../infer/classification.ts';
 import { type Asked, KnownHeads } from '../infer/known-heads.ts';
 import { decodeRequest } from '../infer/request.ts';
 import type { CallableVersion, ModelTable } from '../model-table.ts';
-import { InferCall } from './infer-call.ts';
+import { InferCall, submitCall } from './infer-call.ts';
 
 const NO_ID = new Uint8Array(0);
 
@@ -65,31 +64,6 @@ export class ModelInfer {
     inputs: readonly Tensor[],
     id: Uint8Array,
   ): void {
-    const { loaded, queueTimeout } = asked.served;
-    const request = new InferCall(call, asked, inputs, id);
-    const queueMs = queueTimeoutMs(queueTimeout, asked.checked.timeoutUs);
-    if (queueMs < Number.POSITIVE_INFINITY) {
-      const endMs = this.#nowMs() + queueMs;
-      if (endMs < call.deadlineMs) {
-        request.deadlineMs = endMs;
-        request.queueEndsFirst = true;
-      }
-    }
-    call.onCancel = canceller(request);
-    loaded.submit(request);
+    submitCall(new InferCall(call, asked, inputs, id), call, asked, this.#nowMs);
   }
-}
-
-/** Infinity: the request's deadline alone counts. */
-function queueTimeoutMs({ defaultUs, allowsOverride }: QueueTimeout, askedUs: number): number {
-  const asked = allowsOverride && askedUs > 0 ? askedUs : Number.POSITIVE_INFINITY;
-  const set = defaultUs > 0 ? defaultUs : Number.POSITIVE_INFINITY;
-  return Math.min(asked, set) / 1000;
-}
-/**
- * In a function of its own: made among the variables of `#submit`, each request would keep the next
- * ones alive past quick garbage collections (measured: ten times the time spent on them).
- */
-function canceller(request: InferCall): () => void {
-  return () => request.cancel();
 }

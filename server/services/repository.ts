@@ -10,6 +10,7 @@ import type {
 } from '../../proto/gen/inference/grpc_service.ts';
 import type { ModelTable, VersionStatus } from '../model-table.ts';
 
+type IndexState = 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE';
 type ModelIndex = RepositoryIndexResponse['models'][number];
 
 export interface RepositoryControl {
@@ -55,7 +56,7 @@ export function repositoryIndex(
 }
 
 /** Triton knows four states; FAILED and QUARANTINED are UNAVAILABLE with their reason. */
-function indexState({ state, served }: VersionStatus): string {
+export function indexState({ state, served }: VersionStatus): IndexState {
   if (served !== undefined) return 'READY';
   return state === 'LOADING' || state === 'UNLOADING' ? state : 'UNAVAILABLE';
 }

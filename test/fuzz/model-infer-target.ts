@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { Code, StatusError } from '../../common/status.ts';
 import { ModelInferRequest } from '../../proto/gen/inference/grpc_service.ts';
-import { MAX_NAME_BYTES, type ModelCall, scanModelCall } from '../../proto/oip/scan.ts';
+import { MAX_NAME_BYTES } from '../../proto/limits.ts';
+import { type ModelCall, scanModelCall } from '../../proto/oip/scan.ts';
 import { byteChanges, changed } from './byte-changes.ts';
 import { pureTarget, type Verdict } from './fuzz-target.ts';
 

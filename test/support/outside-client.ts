@@ -35,24 +35,35 @@ export interface OutsideClient {
   close(): void;
 }
 
-/** @param address host:port of a server of inference.GRPCInferenceService */
-export function outsideClient(address: string): OutsideClient {
-  const definition = loadSync('inference/grpc_service.proto', {
+/** Where a service is described, below proto/. */
+export interface ServiceOrigin {
+  readonly file: string;
+  readonly service: string;
+}
+
+const INFERENCE: ServiceOrigin = {
+  file: 'inference/grpc_service.proto',
+  service: 'inference.GRPCInferenceService',
+};
+
+type Stub = Record<string, Unary | Duplex> & { close(): void };
+
+/** @param address host:port of a server of that service */
+export function outsideClient(address: string, origin = INFERENCE): OutsideClient {
+  const definition = loadSync(origin.file, {
     includeDirs: [PROTO],
     keepCase: true,
     longs: String,
+    enums: String,
     defaults: true,
     oneofs: true,
   });
-  const loaded = loadPackageDefinition(definition) as unknown as {
-    inference: {
-      GRPCInferenceService: new (
-        at: string,
-        trust: unknown,
-      ) => Record<string, Unary | Duplex> & { close(): void };
-    };
-  };
-  const client = new loaded.inference.GRPCInferenceService(address, credentials.createInsecure());
+  let found: unknown = loadPackageDefinition(definition);
+  for (const part of origin.service.split('.')) found = (found as Record<string, unknown>)[part];
+  const client = new (found as new (at: string, trust: unknown) => Stub)(
+    address,
+    credentials.createInsecure(),
+  );
   return {
     call: (method, request) =>
       new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 """Calls a running Torus as a user of NVIDIA's Python client would. Arguments: gRPC, then HTTP address."""
 import queue
 import sys
+import time
 
 import numpy as np
 import tritonclient.grpc as grpc_client
@@ -8,6 +9,13 @@ import tritonclient.http as http_client
 from tritonclient.utils import InferenceServerException
 
 MODEL = "tiny-mlp"
+
+
+def wait_for_model(client):
+    deadline = time.monotonic() + 30
+    while not client.is_model_ready(MODEL):
+        assert time.monotonic() < deadline, "the imported model did not become ready"
+        time.sleep(0.05)
 
 
 def check(client, kit):
@@ -50,6 +58,7 @@ def check_stream(client):
 
 
 grpc = grpc_client.InferenceServerClient(sys.argv[1])
+wait_for_model(grpc)
 over_grpc = check(grpc, grpc_client)
 check_stream(grpc)
 http = http_client.InferenceServerClient(sys.argv[2])
