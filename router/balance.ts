@@ -15,7 +15,11 @@ export function lessLoadedOfTwo<T extends Loaded>(
   candidates: readonly T[],
   random: () => number,
 ): T | undefined {
-  if (candidates.length < 2) return candidates[0];
+  const [one, other] = candidates;
+  if (one === undefined || other === undefined) return one;
+  if (candidates.length === 2 && one.outstanding !== other.outstanding) {
+    return one.outstanding < other.outstanding ? one : other;
+  }
   const first = Math.floor(random() * candidates.length);
   const step = 1 + Math.floor(random() * (candidates.length - 1));
   const a = candidates[first];

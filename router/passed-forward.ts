@@ -156,9 +156,9 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
   }
 
   onAnswerData(bytes: Uint8Array, start: number, end: number): void {
-    const piece = end - start === bytes.length ? bytes : bytes.subarray(start, end);
-    if (!this.#call.sendData(piece)) this.#unconsumedAnswerBytes += piece.length;
-    else this.#out?.consumeAnswer(piece.length);
+    const sizeBytes = end - start;
+    if (!this.#call.sendData(bytes, start, end)) this.#unconsumedAnswerBytes += sizeBytes;
+    else this.#out?.consumeAnswer(sizeBytes);
   }
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {

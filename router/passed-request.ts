@@ -17,6 +17,9 @@ const NO_MODEL: ModelCall = { model: '', version: '', label: '', sequence: undef
 const SMALL_PIECE_BYTES = 1024;
 const ROOM_BYTES = 16 * 1024;
 
+/** Of a request without pieces; never added to. */
+const NONE: Uint8Array[] = [];
+
 export type RequestPhase =
   /** More must come before anything can be done. */
   | 'gathering'
@@ -29,7 +32,7 @@ export class PassedRequest {
   phase: RequestPhase = 'gathering';
   named: ModelCall | undefined = undefined;
   /** In order of coming. Empty again after drop(). */
-  pieces: Uint8Array[] = [];
+  pieces: Uint8Array[] = NONE;
   /** Of all that has come, prefixes included. */
   sizeBytes = 0;
   /** All has come. */
@@ -117,16 +120,23 @@ export class PassedRequest {
 
   /** The first message without its prefix, when it has come whole: joined if it is in pieces. */
   message(): Uint8Array {
-    const whole = this.pieces.length === 1 ? this.pieces[0] : Buffer.concat(this.pieces);
-    this.#replace(whole as Uint8Array);
-    return (whole as Uint8Array).subarray(PREFIX_BYTES, PREFIX_BYTES + this.#messageBytes);
+    return this.#joined().subarray(PREFIX_BYTES, PREFIX_BYTES + this.#messageBytes);
   }
 
   /** The pieces have gone on for good. */
   drop(): void {
-    this.pieces = [];
+    this.pieces = NONE;
     this.#room = undefined;
     this.#inflated = undefined;
+  }
+
+  /** All that has come, in one piece. */
+  #joined(): Uint8Array {
+    const [first] = this.pieces;
+    if (first !== undefined && this.pieces.length === 1) return first;
+    const whole = Buffer.concat(this.pieces);
+    this.#replace(whole);
+    return whole;
   }
 
   #replace(whole: Uint8Array): void {
@@ -135,8 +145,14 @@ export class PassedRequest {
   }
 
   #add(piece: Uint8Array): void {
-    if (piece.length === 0 && this.pieces.length > 0) return;
-    if (piece.length >= SMALL_PIECE_BYTES || this.pieces.length === 0) {
+    if (this.pieces.length === 0) {
+      // Most often the only one: push() would make room for many.
+      this.pieces = [piece];
+      this.#room = undefined;
+      return;
+    }
+    if (piece.length === 0) return;
+    if (piece.length >= SMALL_PIECE_BYTES) {
       this.pieces.push(piece);
       this.#room = undefined;
       return;
@@ -185,7 +201,7 @@ export class PassedRequest {
       throw new StatusError(Code.UNIMPLEMENTED, `${this.#path} takes one request, got more`);
     }
     if (this.#isPacked) this.phase = 'packed';
-    else this.#name(scanModelCall(this.#path, this.message()));
+    else this.#name(scanModelCall(this.#path, this.#joined(), PREFIX_BYTES));
   }
 
   /** A large request may go on before it is whole, if its first bytes name the model. */

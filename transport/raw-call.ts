@@ -58,8 +58,11 @@ export interface RawCall {
    * @param isEnd nothing follows: they are trailers too (gRPC's Trailers-Only).
    */
   sendHeaders(fields: readonly HeaderField[], isEnd: boolean): void;
-  /** False: wait for onAnswerWritable(). The bytes must stay as they are until they have left. */
-  sendData(bytes: Uint8Array): boolean;
+  /**
+   * bytes[start, end), or all of them. False: wait for onAnswerWritable(). Unless in READ_BUFFER,
+   * they must stay as they are until they have left.
+   */
+  sendData(bytes: Uint8Array, start?: number, end?: number): boolean;
   /** Ends the call, behind its data. */
   sendTrailers(fields: readonly HeaderField[]): void;
   /** Answers with one whole message and OK. Only where nothing was sent before. */
@@ -117,7 +120,10 @@ export interface RawCaller {
    * @param isEnd nothing follows: they are trailers too.
    */
   onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void;
-  /** Content: bytes[start, end), which stay as they are while held. */
+  /**
+   * Content: bytes[start, end). RawCall.sendData() may be given the same three; who keeps them
+   * otherwise, beyond this call, asks lasting() for them.
+   */
   onAnswerData(bytes: Uint8Array, start: number, end: number): void;
   /** The answer is whole; fields is empty when the other side ended it without trailers. */
   onAnswerTrailers(fields: readonly HeaderField[]): void;

@@ -64,14 +64,21 @@ const texts = new TextReader();
 
 /**
  * @param path '/inference.GRPCInferenceService/<method>', '/tensorflow.serving.<service>/<method>'
- * @param bytes one request message, whole
+ * @param bytes one request message, whole, from `start` on
  * @returns undefined when requests of that method name no model
  * @throws INVALID_ARGUMENT when the bytes are cut off, no protobuf, or a name is not UTF-8; when a
  * ModelSpec is missing or has no name
  */
-export function scanModelCall(path: string, bytes: Uint8Array): ModelCall | undefined {
+export function scanModelCall(path: string, bytes: Uint8Array, start = 0): ModelCall | undefined {
   const fields = FIELDS.get(path);
-  return fields === undefined ? undefined : scan(fields, bytes, LAST_OF_ALL);
+  if (fields === undefined) return undefined;
+  try {
+    return scan(fields, bytes, LAST_OF_ALL, start);
+  } catch (thrown) {
+    // Once more, so that the offset that the error tells is one in the message.
+    if (start > 0) return scan(fields, bytes.subarray(start), LAST_OF_ALL);
+    throw thrown;
+  }
 }
 
 /** What the first bytes of a message say, when nothing behind them can change it. */
@@ -115,8 +122,8 @@ const isOneOf = ({ model, version, parameters, spec, tasks }: Fields, number: nu
   number === tasks;
 
 /** @param last stops at the first field above that number. */
-function scan(fields: Fields, message: Uint8Array, last: number): ModelHead {
-  const reader = new WireReader(toBuffer(message));
+function scan(fields: Fields, message: Uint8Array, last: number, from = 0): ModelHead {
+  const reader = new WireReader(toBuffer(message), from);
   let settledAt = 0;
   let model = '';
   let version = '';

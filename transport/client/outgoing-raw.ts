@@ -8,7 +8,6 @@ import { ErrorCode } from '../http2/frames/constants.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import type { HeaderList } from '../http2/hpack/header-list.ts';
 import type { RawCaller, RawRequest } from '../raw-call.ts';
-import { lasting } from '../read-memory.ts';
 import type { Link } from './link.ts';
 import { type Carrier, Outgoing } from './outgoing.ts';
 
@@ -45,8 +44,16 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
 
   start(link: Link, nowMs: number): boolean {
     const { connection, headers } = link;
-    const head = headers.passedOn(this.#path, this.#fields, this.#untilMs - nowMs);
-    const stream = connection.openRepeated(head.constant, head.varying, false);
+    const timeout = headers.timeout(this.#untilMs - nowMs);
+    const known = headers.passedOn(this.#path, this.#fields);
+    const stream =
+      known === undefined
+        ? connection.openRepeated(
+            headers.beforePassed(this.#path),
+            [...this.#fields, ...timeout],
+            false,
+          )
+        : connection.openRepeated(known, timeout, false);
     if (stream === undefined) return false;
     this.link = link;
     this.#stream = stream;
@@ -89,10 +96,7 @@ export class OutgoingRaw extends Outgoing implements RawRequest {
   }
 
   onData(bytes: Uint8Array, start: number, end: number, isEnd: boolean): void {
-    if (end > start) {
-      const kept = lasting(bytes, start, end);
-      this.#caller.onAnswerData(kept, 0, kept.length);
-    }
+    if (end > start) this.#caller.onAnswerData(bytes, start, end);
     if (!isEnd || this.#isDone) return;
     this.#finish();
     this.#caller.onAnswerTrailers(NO_FIELDS);

@@ -32,12 +32,6 @@ export function coarseTimeoutMs(timeoutMs: number): number {
   return (Math.ceil(timeoutUs / stepUs) * stepUs) / 1000;
 }
 
-/** What goes into a connection's openRepeated(). */
-export interface RequestHead {
-  readonly constant: readonly HeaderField[];
-  readonly varying: readonly HeaderField[];
-}
-
 interface OfPath {
   /** Of a call that begins here. */
   readonly own: readonly HeaderField[];
@@ -74,32 +68,35 @@ export class RequestHeaders {
 
   /** @throws StatusError INVALID_ARGUMENT when metadata can't be header fields */
   varying(leftMs: number, metadata: Metadata): readonly HeaderField[] {
-    const timeout = this.#timeoutOf(leftMs);
+    const timeout = this.timeout(leftMs);
     if (metadata.length === 0) return timeout;
     const fields = [...timeout];
     addFields(fields, metadata);
     return fields;
   }
 
+  /** What stands before the fields of a call that is passed on. @throws as constant() */
+  beforePassed(path: string): readonly HeaderField[] {
+    return this.#of(path).pseudo;
+  }
+
   /**
-   * The head of a call that is passed on with `fields` as they are.
+   * beforePassed() and `fields` as they are, in one list, the same for the same fields. Undefined:
+   * they have not come before.
    * @throws StatusError INVALID_ARGUMENT when one of them can't be a header field
    */
-  passedOn(path: string, fields: readonly HeaderField[], leftMs: number): RequestHead {
-    const timeout = this.#timeoutOf(leftMs);
+  passedOn(path: string, fields: readonly HeaderField[]): readonly HeaderField[] | undefined {
     const known = this.#of(path);
-    for (const head of known.heads) {
-      if (isSame(head.fields, fields)) return { constant: head.constant, varying: timeout };
-    }
+    for (const head of known.heads) if (isSame(head.fields, fields)) return head.constant;
     for (const field of fields) check(field);
     if (known.missed === undefined || !isSame(known.missed, fields)) {
       known.missed = fields;
-      return { constant: known.pseudo, varying: [...fields, ...timeout] };
+      return undefined;
     }
     const constant = [...known.pseudo, ...fields];
     known.heads[known.nextHead] = { fields, constant };
     known.nextHead = (known.nextHead + 1) % MAX_KEPT_HEADS;
-    return { constant, varying: timeout };
+    return constant;
   }
 
   #of(path: string): OfPath {
@@ -127,7 +124,8 @@ export class RequestHeaders {
     return made;
   }
 
-  #timeoutOf(leftMs: number): readonly HeaderField[] {
+  /** The field that tells the time left; none for Infinity. */
+  timeout(leftMs: number): readonly HeaderField[] {
     const coarseMs = coarseTimeoutMs(leftMs);
     if (coarseMs !== this.#timeoutMs) {
       const text = formatTimeout(coarseMs);

@@ -66,7 +66,7 @@ class Passing implements RawCallee, RawCaller {
 
   onAnswerData(bytes: Uint8Array, start: number, end: number): void {
     this.#answerBytes += end - start;
-    if (this.#call.sendData(bytes.subarray(start, end))) this.onAnswerWritable();
+    if (this.#call.sendData(bytes, start, end)) this.onAnswerWritable();
   }
 
   onAnswerWritable(): void {

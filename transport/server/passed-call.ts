@@ -11,8 +11,30 @@ import { lasting } from '../read-memory.ts';
 import { HEAD } from './answer-fields.ts';
 import { ServerCall } from './server-call.ts';
 
-/** Lists that were looked at: the same ones come again and again. */
-const GOOD_FIELDS = new WeakSet<readonly HeaderField[]>();
+/** Lists that were found good last are remembered: nodes send the same few again and again. */
+const GOOD_LISTS = 8;
+
+class Checked {
+  readonly #check: typeof checkResponse;
+  readonly #good: (readonly HeaderField[])[] = [];
+  #next = 0;
+
+  constructor(check: typeof checkResponse) {
+    this.#check = check;
+  }
+
+  /** @throws RangeError when the fields are none that may be sent */
+  mustBeGood(fields: readonly HeaderField[]): void {
+    for (const good of this.#good) if (good === fields) return;
+    const verdict = this.#check(fields);
+    if (typeof verdict === 'string') throw new RangeError(`fields of an answer: ${verdict}`);
+    this.#good[this.#next] = fields;
+    this.#next = (this.#next + 1) % GOOD_LISTS;
+  }
+}
+
+const HEADS = new Checked(checkResponse);
+const ENDS = new Checked(checkTrailers);
 
 export class PassedCall extends ServerCall implements RawCall {
   #callee: RawCallee | undefined = undefined;
@@ -80,7 +102,7 @@ export class PassedCall extends ServerCall implements RawCall {
     if (this.isAnswered) return;
     if (isEnd) this.finish();
     try {
-      mustBe(fields, checkResponse);
+      HEADS.mustBeGood(fields);
       this.stream.isRestUnwanted = isEnd;
       this.connection.sendHeaders(this.stream, fields, isEnd);
     } catch (thrown) {
@@ -89,9 +111,9 @@ export class PassedCall extends ServerCall implements RawCall {
     this.served.sent();
   }
 
-  sendData(bytes: Uint8Array): boolean {
+  sendData(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
     if (this.isAnswered) return false;
-    const hasRoom = this.connection.sendData(this.stream, bytes, false);
+    const hasRoom = this.connection.sendData(this.stream, bytes, false, start, end);
     this.served.sent();
     return hasRoom;
   }
@@ -100,7 +122,7 @@ export class PassedCall extends ServerCall implements RawCall {
     if (this.isAnswered) return;
     this.finish();
     try {
-      mustBe(fields, checkTrailers);
+      ENDS.mustBeGood(fields);
       this.stream.isRestUnwanted = true;
       this.connection.sendTrailers(this.stream, fields);
     } catch (thrown) {
@@ -141,12 +163,4 @@ export class PassedCall extends ServerCall implements RawCall {
     if (!this.isAnswered) this.finish();
     this.connection.reset(this.stream, ErrorCode.INTERNAL_ERROR);
   }
-}
-
-/** @throws RangeError when the fields are none that may be sent */
-function mustBe(fields: readonly HeaderField[], check: typeof checkResponse): void {
-  if (GOOD_FIELDS.has(fields)) return;
-  const verdict = check(fields);
-  if (typeof verdict === 'string') throw new RangeError(`fields of an answer: ${verdict}`);
-  GOOD_FIELDS.add(fields);
 }

@@ -159,13 +159,20 @@ export class Connection implements FrameSink {
   }
 
   /**
-   * Data behind the headers; the bytes must not change until they have been sent.
+   * Data behind the headers, bytes[start, end). Unless they are in READ_BUFFER, they must not
+   * change until they have been sent.
    * False: wait for onWritable() before sending more (this much is queued).
    */
-  sendData(stream: Stream, bytes: Uint8Array, isEnd: boolean): boolean {
+  sendData(
+    stream: Stream,
+    bytes: Uint8Array,
+    isEnd: boolean,
+    start = 0,
+    end: number = bytes.length,
+  ): boolean {
     if (stream.isClosed) return false;
     if (stream.sending !== Progress.OPEN) throw new Error('data goes between headers and the end');
-    return sendData(this.#state, stream, bytes, isEnd);
+    return sendData(this.#state, stream, bytes, start, end, isEnd);
   }
 
   /**

@@ -1,5 +1,6 @@
 // Sends HEADERS and DATA within the peer's windows. What fits goes straight into the output; what
 // does not waits in its stream's queue, and the streams that could go on take turns, a frame each.
+import { lasting } from '../../read-memory.ts';
 import { ErrorCode, Flag, FrameType } from '../frames/constants.ts';
 import { writeHeaderBlock } from '../frames/control-frames.ts';
 import type { HeaderField } from '../hpack/header-field.ts';
@@ -74,17 +75,19 @@ export function sendData(
   state: ConnectionState,
   stream: Stream,
   bytes: Uint8Array,
+  start: number,
+  end: number,
   isEnd: boolean,
 ): boolean {
-  const length = bytes.length;
+  const length = end - start;
   if (length === 0 && !isEnd) return !stream.isOwnerWaiting;
   if (canSendNow(state, stream, length)) {
-    writeNow(state, stream, bytes, isEnd);
+    writeNow(state, stream, bytes, start, end, isEnd);
     return true;
   }
   if (stream.queuedBytes === 0) stream.progressMs = state.nowMs;
   if (stream.queue === NO_QUEUE) stream.queue = [];
-  stream.queue.push(bytes);
+  stream.queue.push(lasting(bytes, start, end));
   stream.queuedBytes += length;
   state.queuedBytes += length;
   if (isEnd) stream.sending = Progress.ENDING;
@@ -107,8 +110,8 @@ export function sendPrefixed(
 ): boolean {
   const prefixBytes = prefix.length;
   if (!canSendNow(state, stream, prefixBytes + bytes.length)) {
-    sendData(state, stream, prefix.slice(), false);
-    return sendData(state, stream, bytes, isEnd);
+    sendData(state, stream, prefix.slice(), 0, prefixBytes, false);
+    return sendData(state, stream, bytes, 0, bytes.length, isEnd);
   }
   const { output } = state;
   const to = Math.min(bytes.length, state.peerMaxFrameBytes - prefixBytes);
@@ -120,7 +123,7 @@ export function sendPrefixed(
   state.dataFramesSent += 1;
   stream.sendWindowBytes -= prefixBytes + to;
   state.sendWindowBytes -= prefixBytes + to;
-  if (!isWhole) writeNow(state, stream, bytes.subarray(to), isEnd);
+  if (!isWhole) writeNow(state, stream, bytes, to, bytes.length, isEnd);
   else if (isEnd) endSending(state, stream);
   return true;
 }
@@ -137,18 +140,25 @@ function canSendNow(state: ConnectionState, stream: Stream, length: number): boo
   );
 }
 
-function writeNow(state: ConnectionState, stream: Stream, bytes: Uint8Array, isEnd: boolean): void {
+function writeNow(
+  state: ConnectionState,
+  stream: Stream,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  isEnd: boolean,
+): void {
   const { output, peerMaxFrameBytes } = state;
-  const length = bytes.length;
-  let at = 0;
+  const length = end - start;
+  let at = start;
   do {
-    const to = Math.min(at + peerMaxFrameBytes, length);
-    const flags = isEnd && to === length ? Flag.END_STREAM : 0;
+    const to = Math.min(at + peerMaxFrameBytes, end);
+    const flags = isEnd && to === end ? Flag.END_STREAM : 0;
     output.frameHeader(to - at, FrameType.DATA, flags, stream.id);
     output.payload(bytes, at, to);
     state.dataFramesSent += 1;
     at = to;
-  } while (at < length);
+  } while (at < end);
   stream.sendWindowBytes -= length;
   state.sendWindowBytes -= length;
   if (isEnd) endSending(state, stream);

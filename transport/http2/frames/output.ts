@@ -1,6 +1,7 @@
 // The bytes that a connection has to send: frames written one behind the other into blocks, so
 // that all frames of a tick leave in one write. Blocks come from a pool that the connections of a
 // thread share; an idle connection holds none. Large payloads are passed on by reference.
+import { lasting } from '../../read-memory.ts';
 import { FRAME_HEADER_BYTES } from './constants.ts';
 
 /** A block holds the frames of a busy connection's tick. */
@@ -33,6 +34,14 @@ export class BlockPool {
 }
 
 const EMPTY = new Uint8Array(0);
+/** Copies a range without a view of it; it takes any Uint8Array. */
+const COPY: (
+  this: Uint8Array,
+  target: Uint8Array,
+  at: number,
+  start: number,
+  end: number,
+) => number = Buffer.prototype.copy;
 
 export class Output {
   readonly #pool: BlockPool;
@@ -126,12 +135,8 @@ export class Output {
       const block = this.#block;
       let to = this.#end;
       for (let from = start; from < end; from++) block[to++] = bytes[from] ?? 0;
-    } else {
-      this.#block.set(
-        start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
-        this.#end,
-      );
-    }
+    } else if (start === 0 && end === bytes.length) this.#block.set(bytes, this.#end);
+    else COPY.call(bytes, this.#block, this.#end, start, end);
     this.#end += length;
   }
 
@@ -142,7 +147,7 @@ export class Output {
       return;
     }
     this.#seal();
-    this.#sealed.push(bytes.subarray(start, end));
+    this.#sealed.push(lasting(bytes, start, end));
     this.#sealedBytes += end - start;
   }
 
