@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import test from 'ava';
 import { leanStart } from './lean-process.ts';
 
-const FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=30', '--expose-gc'];
+const FLAGS = [
+  '--max-semi-space-size=8',
+  '--heap-growing-percent=30',
+  '--no-parallel-scavenge',
+  '--expose-gc',
+];
 const LINUX = { platform: 'linux', env: { HOME: '/h' }, execArgv: ['--inspect'] };
 
 test('on Linux the process starts again once, with what it had', (t) => {
