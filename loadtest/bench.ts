@@ -1,8 +1,10 @@
 // npm run bench: our servers beside their rivals in one run, workload by workload, each figure with
-// its target. Prints as it goes; a whole run also writes docs/performance.md.
+// its target. Prints as it goes; a whole run also writes docs/performance.md, any run the page that
+// --page names.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { outliveReaders } from '../cli/client/readers.ts';
@@ -12,6 +14,7 @@ import { WORKLOADS } from './bench/workloads.ts';
 import { describeMachine } from './measure/machine.ts';
 import { type BenchPlan, FULL_PLAN, onStage, QUICK_PLAN } from './measure/stage.ts';
 import type { Workload } from './measure/workload.ts';
+import { buildRivals } from './rivals/build.ts';
 
 const EXIT_USAGE = 64;
 /** Where Debian has them. */
@@ -29,6 +32,7 @@ const schema = z.object({
   serverCore: z.coerce.number().int().min(0).optional(),
   clientCore: z.coerce.number().int().min(0).optional(),
   quick: z.boolean().default(false),
+  page: z.string().optional(),
   json: z.string().optional(),
 });
 
@@ -40,6 +44,7 @@ const program = new Command('bench')
   .option('--server-core <n>', 'of servers (default 1)')
   .option('--client-core <n>', 'of clients, no sibling thread of the other (default 0)')
   .option('--quick', 'one short round of each: whether it works, not how fast it is')
+  .option('--page <file>', 'write the page there, whatever was run')
   .option('--json <file>', 'write the results there, for programs')
   .showHelpAfterError()
   .exitOverride();
@@ -47,9 +52,24 @@ const program = new Command('bench')
 interface Settings {
   readonly workloads: readonly Workload[];
   readonly plan: BenchPlan;
-  /** Measured in full: the page is written. */
-  readonly isWhole: boolean;
+  readonly page: PagePlan;
   readonly jsonFile: string | undefined;
+}
+
+/** Where the page goes; undefined: nowhere. Said before the time is spent, and behind them. */
+interface PagePlan {
+  readonly file: string | undefined;
+  readonly text: string;
+}
+
+/** Figures of a short run, or of a part of the workloads, must not replace those of a whole one. */
+function pagePlan(page: string | undefined, isWhole: boolean): PagePlan {
+  if (page !== undefined) return { file: page, text: `page: ${page}` };
+  const file = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
+  if (isWhole) return { file, text: 'page: docs/performance.md' };
+  const { rounds, secondsPerRound } = FULL_PLAN;
+  const need = `all workloads, at least ${rounds} rounds of ${secondsPerRound} s`;
+  return { file: undefined, text: `page: none, docs/performance.md takes ${need}; see --page` };
 }
 
 function readSettings(flags: unknown): Settings {
@@ -60,8 +80,11 @@ function readSettings(flags: unknown): Settings {
     );
     throw invalidArgument(problems.join('\n'));
   }
-  const { only, quick, json, rounds, seconds, serverCore, clientCore } = parsed.data;
+  const { only, quick, json, page, rounds, seconds, serverCore, clientCore } = parsed.data;
   const base = quick ? QUICK_PLAN : FULL_PLAN;
+  const isShort =
+    (rounds ?? base.rounds) < FULL_PLAN.rounds ||
+    (seconds ?? base.secondsPerRound) < FULL_PLAN.secondsPerRound;
   return {
     workloads: WORKLOADS.filter(({ name }) => only?.includes(name) ?? true),
     plan: {
@@ -71,7 +94,7 @@ function readSettings(flags: unknown): Settings {
       ...(serverCore !== undefined && { serverCore }),
       ...(clientCore !== undefined && { clientCore }),
     },
-    isWhole: only === undefined && !quick && (rounds ?? base.rounds) >= base.rounds,
+    page: pagePlan(page, only === undefined && !quick && !isShort),
     jsonFile: json,
   };
 }
@@ -102,11 +125,13 @@ async function play(workload: Workload, plan: BenchPlan): Promise<Played> {
   }
 }
 
-async function run({ workloads, plan, isWhole, jsonFile }: Settings): Promise<void> {
+async function run({ workloads, plan, page, jsonFile }: Settings): Promise<void> {
   checkTools(plan);
+  // On all cores: what is built inherits the core that the bench moves to.
+  if (workloads.some(({ isAlone }) => isAlone !== true)) await buildRivals();
   moveTo(plan.clientCore);
   const machine = await describeMachine();
-  console.log(machine.join('\n'));
+  console.log([...machine, page.text].join('\n'));
   const played: Played[] = [];
   for (const workload of workloads) {
     const startMs = performance.now();
@@ -120,10 +145,8 @@ async function run({ workloads, plan, isWhole, jsonFile }: Settings): Promise<vo
   if (jsonFile !== undefined) {
     await writeFile(jsonFile, `${JSON.stringify({ machine, plan, results }, undefined, 2)}\n`);
   }
-  if (!isWhole) return;
-  const page = new URL('../docs/performance.md', import.meta.url);
-  await writeFile(page, pageOf(plan, machine, played));
-  console.log('written: docs/performance.md');
+  if (page.file !== undefined) await writeFile(page.file, pageOf(plan, machine, played));
+  console.log(page.file === undefined ? page.text : `written: ${page.file}`);
 }
 
 // Its page is written, whoever leaves while it measures.

@@ -20,7 +20,6 @@ test('each server of the bench comes up, answers right, counts its calls and end
   for (const [script, args, path, isRight] of [
     ['rivals/grpcjs-echo.ts', [], ECHO, isSame],
     ['rivals/http2-echo.ts', [], ECHO, isSame],
-    ['servers/connection-echo.ts', [], ECHO, isSame],
     ['servers/echo.ts', [], ECHO, isSame],
     ['lone-node.ts', [folder], INFER, perceptronCheck(TINY)],
   ] as const) {

@@ -2,8 +2,8 @@
 // whatever comes back; latency counts from the moment a call was meant to be sent. It looks at the
 // clock all the time rather than sleep, since timers are coarser than a call: give it a core. What
 // is due in one turn leaves in one write. How late it sends is recorded apart from the answers.
-// open-loop.ts PORT PATH BODY-FILE RATE SECONDS CONNECTIONS WARM-UP-SECONDS; prints its report as
-// one line of JSON.
+// open-loop.ts PORT PATH BODY-FILE RATE SECONDS CONNECTIONS WARM-UP-RATE WARM-UP-SECONDS
+// Prints its report as one line of JSON.
 import { readFile } from 'node:fs/promises';
 import { gapMs } from './generator.ts';
 import { openLeanClient } from './lean-client.ts';
@@ -29,7 +29,8 @@ const [
   rate = '',
   seconds = '',
   connections = '',
-  warmUp = '',
+  warmUpRate = '',
+  warmUpSeconds = '',
 ] = process.argv.slice(2);
 
 let tally = new Tally();
@@ -46,12 +47,15 @@ const client = await openLeanClient({
   },
 });
 
-function run(forSeconds: number): Promise<Omit<OpenLoopReport, 'warmUpOk'>> {
+function run(
+  callsPerSecond: number,
+  forSeconds: number,
+): Promise<Omit<OpenLoopReport, 'warmUpOk'>> {
   tally = new Tally();
   const lateness = new Tally();
   const durationMs = forSeconds * 1_000;
   const endMs = performance.now() + durationMs;
-  const gap = (): number => gapMs('poisson', Number(rate), Math.random);
+  const gap = (): number => gapMs('poisson', callsPerSecond, Math.random);
   let dueMs = performance.now() + gap();
   return new Promise((resolve) => {
     const turn = (): void => {
@@ -75,6 +79,6 @@ function run(forSeconds: number): Promise<Omit<OpenLoopReport, 'warmUpOk'>> {
   });
 }
 
-const { ok: warmUpOk } = await run(Number(warmUp));
-console.log(JSON.stringify({ ...(await run(Number(seconds))), warmUpOk }));
+const { ok: warmUpOk } = await run(Number(warmUpRate), Number(warmUpSeconds));
+console.log(JSON.stringify({ ...(await run(Number(rate), Number(seconds))), warmUpOk }));
 client.close();

@@ -10,15 +10,12 @@ export const ECHO_PATH = '/bench.Echo/Echo';
 
 /** Of the table's columns, and of what targets name. */
 export const OURS = 'torus';
-/** Our HTTP/2 without gRPC above it. */
-export const OUR_CONNECTION = 'torus, HTTP/2 only';
 export const GRPC_JS = 'grpc-js';
 export const NODE_HTTP2 = 'node:http2';
 export const GRPC_GO = 'grpc-go';
 export const TONIC = 'tonic';
 export type EchoServer =
   | typeof OURS
-  | typeof OUR_CONNECTION
   | typeof GRPC_JS
   | typeof NODE_HTTP2
   | typeof GRPC_GO
@@ -53,8 +50,6 @@ async function echoEntry(server: EchoServer, flags: readonly string[], windowByt
   switch (server) {
     case OURS:
       return { launch: ownServer(server, 'servers/echo.ts', flags) };
-    case OUR_CONNECTION:
-      return { launch: ownServer(server, 'servers/connection-echo.ts', flags) };
     case GRPC_JS:
       return { launch: { name: server, command: nodeScript('rivals/grpcjs-echo.ts', flags) } };
     case NODE_HTTP2:

@@ -2,15 +2,7 @@
 import { contestTable, RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
 import { type Target, target } from '../measure/outcome.ts';
 import type { Workload } from '../measure/workload.ts';
-import {
-  GRPC_GO,
-  GRPC_JS,
-  NODE_HTTP2,
-  OUR_CONNECTION,
-  OURS,
-  startEchos,
-  TONIC,
-} from './contestants.ts';
+import { GRPC_GO, GRPC_JS, NODE_HTTP2, OURS, startEchos, TONIC } from './contestants.ts';
 
 const MESSAGE_BYTES = 80;
 const CONNECTIONS = 4;
@@ -28,7 +20,7 @@ export const ECHO: Workload = {
     'Unary calls on one I/O thread, no server looks into the message. grpc-go has GOMAXPROCS=1, ' +
     'tonic the single-threaded runtime; each server is pinned to one core, the client to another.',
   async run(stage) {
-    const servers = [OURS, OUR_CONNECTION, GRPC_JS, NODE_HTTP2, GRPC_GO, TONIC] as const;
+    const servers = [OURS, GRPC_JS, NODE_HTTP2, GRPC_GO, TONIC] as const;
     const message = echoMessage(MESSAGE_BYTES);
     const { sides, missing, notes } = await startEchos(stage, servers, { message });
     const contest = await runContest(sides, CONNECTIONS, STREAMS, stage.roundsPlan);

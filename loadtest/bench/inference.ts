@@ -57,7 +57,7 @@ export async function startInfers(
   const flags = await tlsFlags(stage, hasTls);
   const entries: Entry[] = [];
   for (const server of servers) {
-    if (server !== OUR_ECHO) entries.push(await inferEntry(server, folder, model, flags));
+    if (server !== OUR_ECHO) entries.push(await inferEntry(server, folder, model.name, flags));
   }
   const isRight = perceptronCheck(model);
   const infers = await startSides(stage, entries, { path: INFER_PATH, message, isRight, hasTls });
@@ -78,11 +78,13 @@ async function writeModels(stage: Stage, model: Perceptron): Promise<string> {
   return folder;
 }
 
-async function inferEntry(
+/** @param folder a repository that holds the model and nothing else. */
+export async function inferEntry(
   server: Exclude<InferServer, typeof OUR_ECHO>,
   folder: string,
-  model: Perceptron,
+  model: string,
   flags: readonly string[],
+  rustFlags: readonly string[] = [],
 ): Promise<Entry> {
   const ownNode = (more: readonly string[]): Entry => ({
     launch: ownServer(server, 'lone-node.ts', [folder, ...more, ...flags]),
@@ -94,10 +96,10 @@ async function inferEntry(
       return ownNode(['--transport', 'grpcjs']);
     case RUST:
     case RUST_THREAD: {
-      const file = join(folder, model.name, '1', 'model.onnx');
+      const file = join(folder, model, '1', 'model.onnx');
       const batcher = server === RUST ? 'task' : 'thread';
-      const args = ['--model', file, '--name', model.name, '--batcher', batcher, ...flags];
-      return builtEntry(server, await buildTonic('infer'), args);
+      const args = ['--model', file, '--name', model, '--batcher', batcher, ...flags];
+      return builtEntry(server, await buildTonic('infer'), [...args, ...rustFlags]);
     }
   }
 }

@@ -25,6 +25,7 @@ export const MANY_CONNECTIONS: Workload = {
     'Plain text. Each connection makes one call and stays; memory is the rise of the resident ' +
     'set after garbage collection, divided by the connections. Then a fifth of them call, one ' +
     'call after the other.',
+  isAlone: true,
   async run(stage) {
     const { connections } = stage.plan;
     const active = Math.round(connections * ACTIVE_PART);

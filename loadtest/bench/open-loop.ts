@@ -24,12 +24,15 @@ export const OPEN_LOOP: Workload = {
   about:
     'Poisson arrivals at parts of our closed-loop peak (4 x 64), in turn. Latency counts from ' +
     'the moment a call was meant to be sent; "sent late" is what of it the generator adds.',
+  isAlone: true,
   async run(stage) {
     const { sides, notes } = await startInfers(stage, [OURS], { model: TINY });
     const contest = await runContest(sides, CONNECTIONS, [STREAMS], stage.roundsPlan);
     const peak = figureAt(contest, STREAMS, OURS, RATE)?.median ?? 0;
     const rates = [UNLOADED_RATE, ...PARTS.map((part) => Math.round(peak * part))];
     const reports = await runRates(stage, sides[0] as Side, rates);
+    // Says where its models run now, should they have moved.
+    await sides[0]?.batches?.();
     const [unloaded = [], half = [], most = []] = reports;
     const unloadedP50Us = spread(unloaded.map(({ latencyUs }) => latencyUs.p50)).median;
     const p99 = (round: readonly OpenLoopReport[]) =>

@@ -1,15 +1,29 @@
-import { spawnSync } from 'node:child_process';
-import { cpus } from 'node:os';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { skip } from '../../test/support/skip.ts';
 import { RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
 import { onStage, QUICK_PLAN } from '../measure/stage.ts';
 import { GRPC_JS, OURS, startEchos } from './contestants.ts';
 import { echoMessage } from './echo.ts';
+import { OPEN_LOOP } from './open-loop.ts';
 import { pageOf } from './page.ts';
+import { STEADY } from './steady.ts';
 import { WORKLOADS } from './workloads.ts';
 
-const TINY_PLAN = { ...QUICK_PLAN, secondsPerRound: 0.02, checkedCalls: 3 };
+const TINY_PLAN = {
+  ...QUICK_PLAN,
+  secondsPerRound: 0.02,
+  checkedCalls: 3,
+  firstCalls: 300,
+  openLoopSeconds: 0.1,
+  steadySeconds: 0.3,
+  connections: 20,
+};
 const hasTools = ['h2load', 'taskset'].every(
   (tool) => spawnSync(tool, ['--version']).error === undefined,
 );
@@ -47,4 +61,29 @@ test('a server that counts other than the client is found out', async (t) => {
     await runContest(wrong, 1, [1], { ...stage.roundsPlan, firstCalls: 10 });
   });
   await t.throwsAsync(played, { message: /the server answered 11 calls, the client saw 10/ });
+});
+
+test('the open loops run, and are judged', async (t) => {
+  if (!hasTools || cpus().length < 2) return skip(t, 'no h2load or taskset, or a single core');
+  for (const workload of [OPEN_LOOP, STEADY]) {
+    const { targets } = await onStage(TINY_PLAN, (stage) => workload.run(stage));
+    t.true(
+      targets.every(({ isMet }) => isMet !== undefined),
+      workload.name,
+    );
+  }
+});
+
+test('the command: a page and figures where they are asked for', async (t) => {
+  if (!hasTools || cpus().length < 2) return skip(t, 'no h2load or taskset, or a single core');
+  const folder = await mkdtemp(join(tmpdir(), 'torus-bench-test-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const [page, json] = [join(folder, 'page.md'), join(folder, 'figures.json')];
+  const bench = fileURLToPath(new URL('../bench.ts', import.meta.url));
+  const flags = ['--quick', '--only', 'connections', '--page', page, '--json', json];
+  const { stdout } = await promisify(execFile)(process.execPath, [bench, ...flags]);
+  t.true(stdout.includes(`written: ${page}`));
+  t.regex(await readFile(page, 'utf8'), /^# Performance\n\nMachine:\n- \d+ cores/);
+  const { results } = JSON.parse(await readFile(json, 'utf8'));
+  t.like(results[0], { name: 'connections' });
 });

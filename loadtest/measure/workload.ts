@@ -8,5 +8,7 @@ export interface Workload {
   readonly title: string;
   /** What is measured, and why the comparison is fair. */
   readonly about: string;
+  /** Only our own servers run: no rival has to be built for it. */
+  readonly isAlone?: boolean;
   run(stage: Stage): Promise<Outcome>;
 }

@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 
 export const ENVOY_VERSION = '1.40.0';
 
+/** A build that was there before takes less. */
+const WORTH_TELLING_S = 5;
 /** A first build takes minutes. */
 const BUILD_TIMEOUT_MS = 15 * 60_000;
 const OUTPUT_BYTES = 4 * 1_048_576;
@@ -88,6 +90,24 @@ async function goBuild(): Promise<Built> {
   const cwd = folderOf('grpcgo');
   const why = await failureOf('go', ['build', '-mod=readonly', '-o', program, '.'], { cwd });
   return why === undefined ? { command: [program] } : { missing: why };
+}
+
+/** All that the bench compares with, one after the other; says what is missing. */
+export async function buildRivals(): Promise<void> {
+  const builds: readonly [name: string, build: () => Promise<Built>][] = [
+    ['tonic echo', () => buildTonic('echo')],
+    ['tonic infer', () => buildTonic('infer')],
+    ['grpc-go', buildGoEcho],
+    ['NGINX', findNginx],
+    ['Envoy', findEnvoy],
+  ];
+  for (const [name, build] of builds) {
+    const startMs = performance.now();
+    const built = await build();
+    const seconds = (performance.now() - startMs) / 1_000;
+    if ('missing' in built) console.log(`missing: ${name}: ${built.missing}`);
+    else if (seconds > WORTH_TELLING_S) console.log(`built: ${name}, ${seconds.toFixed(0)} s`);
+  }
 }
 
 /** The one installed, or else the distribution's package, unpacked into the cache. */

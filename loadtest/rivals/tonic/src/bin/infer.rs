@@ -1,6 +1,7 @@
 //! ModelInfer on tonic, with the model in ONNX Runtime and dynamic batching: whatever waits when
 //! the runtime is free is the next batch.
 //! infer --model FILE --name NAME [--batcher task|thread] [--cert FILE --key FILE]
+//!     [--window-bytes N]
 //! infer --model FILE --alone ROWS --seconds S: the runtime alone on batches of so many rows.
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ type Failure = Box<dyn std::error::Error>;
 const MAX_BATCH_ROWS: usize = 64;
 /// Requests that wait; above it callers are told RESOURCE_EXHAUSTED.
 const MAX_WAITING: usize = 4096;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 const FLOAT_BYTES: usize = 4;
 
 struct Job {
@@ -238,7 +240,9 @@ async fn main() -> Result<(), Failure> {
         input_width: model.input_width,
         output_width: model.output_width,
         jobs: sender,
-    });
+    })
+    .max_decoding_message_size(MAX_MESSAGE_BYTES)
+    .max_encoding_message_size(MAX_MESSAGE_BYTES);
     if flag("batcher").as_deref() == Some("thread") {
         batch_in_thread(model, jobs);
     } else {
