@@ -17,6 +17,7 @@ import {
 import { skip } from '../../test/support/skip.ts';
 import { node as nodeRecord, plan } from '../../test/support/small-cluster.ts';
 import type { Registry } from '../registry.ts';
+import { CALL_TIMEOUT_MS } from './connection.ts';
 import { openOnRedis } from './redis.contract.ts';
 
 const LONG_MS = 600_000;
@@ -28,8 +29,9 @@ const RIGHTS = [
   ...['+time', '+info', '-flushall', '-flushdb', '-swapdb', '-script|flush'],
 ];
 
-function open(t: ExecutionContext, address: string): Registry {
-  const registry = openOnRedis(address);
+/** Those that are to fail ask with the product's own limit. */
+function open(t: ExecutionContext, address: string, callTimeoutMs?: number): Registry {
+  const registry = openOnRedis(address, callTimeoutMs);
   t.teardown(() => registry.close());
   return registry;
 }
@@ -79,7 +81,11 @@ async function users(t: ExecutionContext): Promise<void> {
     { address: at('guest', SECRET), code: Code.PERMISSION_DENIED },
   ];
   const refused = refusals.map(async ({ address, code }) => {
-    const error = await t.throwsAsync(open(t, address).nodes(), { code }, String(code));
+    const error = await t.throwsAsync(
+      open(t, address, CALL_TIMEOUT_MS).nodes(),
+      { code },
+      String(code),
+    );
     t.false(error?.message.includes(SECRET));
     t.true(error?.message.includes(`redis://127.0.0.1:${server.port}`));
   });
@@ -115,9 +121,9 @@ async function overTls(t: ExecutionContext): Promise<void> {
   const address = `rediss://127.0.0.1:${port}`;
   const trusting = open(t, `${address}?ca=${encodeURIComponent(cert)}`);
   await useAll(t, trusting);
-  const distrusting = open(t, address);
+  const distrusting = open(t, address, CALL_TIMEOUT_MS);
   await t.throwsAsync(distrusting.nodes(), { code: Code.UNAVAILABLE, message: /self-signed/ });
-  const plain = open(t, `redis://127.0.0.1:${port}`);
+  const plain = open(t, `redis://127.0.0.1:${port}`, CALL_TIMEOUT_MS);
   await t.throwsAsync(plain.nodes(), { code: Code.UNAVAILABLE });
   for (const one of [trusting, distrusting, plain]) await one.close();
 }

@@ -6,11 +6,14 @@ import type { ClusterNode, ClusterOptions, RedisOptions } from 'ioredis';
 import { invalidArgument } from '../../common/status.ts';
 import type { RedisAddress, TlsFiles } from './address.ts';
 
-/** A command without an answer by then has failed; shorter than a leader's spare time. */
-export const COMMAND_TIMEOUT_MS = 1_000;
-export const CONNECT_TIMEOUT_MS = 1_000;
-/** A connection that owes an answer and is silent for so long is dropped. */
-export const SILENCE_MS = 1_500;
+const CONNECT_TIMEOUT_MS = 1_000;
+/** What a sentinel or a cluster's node is asked about the others. */
+const LOOKUP_TIMEOUT_MS = 1_000;
+/**
+ * A connection that owes an answer and is silent for so long is dropped. Longer than a call's own
+ * time: a busy event loop here must not look like a dead peer.
+ */
+export const SILENCE_MS = 5_000;
 /** Between attempts to connect, at most: writes go on soon after a fail-over. */
 export const MAX_RETRY_MS = 200;
 /** Each lost connection, slot that moved or master that is gone costs a command one of them. */
@@ -32,7 +35,6 @@ function common(address: RedisAddress): Options {
     ...(password === undefined ? {} : { password }),
     ...(address.tls === undefined ? {} : { tls: tlsOptions(address.tls) }),
     connectionName: 'torus-registry',
-    commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
     // While a server loads its data it is asked this often whether it is done.
     maxLoadingRetryTime: MAX_RETRY_MS,
@@ -86,7 +88,7 @@ export function redisOptions(address: Exclude<RedisAddress, { kind: 'cluster' }>
     ...(base.tls === undefined ? {} : { sentinelTLS: base.tls, enableTLSForSentinelMode: true }),
     sentinelRetryStrategy: retryDelayMs,
     sentinelReconnectStrategy: retryDelayMs,
-    sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
+    sentinelCommandTimeout: LOOKUP_TIMEOUT_MS,
     // After a planned fail-over the old master takes writes for seconds more, and loses them.
     failoverDetector: true,
   };
@@ -110,7 +112,7 @@ export function clusterOptions(
     retryDelayOnFailover: REDIRECTION_PAUSE_MS,
     retryDelayOnClusterDown: REDIRECTION_PAUSE_MS,
     retryDelayOnTryAgain: REDIRECTION_PAUSE_MS,
-    slotsRefreshTimeout: COMMAND_TIMEOUT_MS,
+    slotsRefreshTimeout: LOOKUP_TIMEOUT_MS,
     // The names in a certificate are those of the address: they must not be made numbers.
     ...(address.tls === undefined ? {} : { dnsLookup: (name, done) => done(null, name) }),
   };

@@ -1,13 +1,12 @@
 // The connection over which the registry's transitions run: to one server, to the master that
-// Sentinel names, or to a cluster. Every call ends within CALL_TIMEOUT_MS, with what Redis said or
-// a StatusError; nothing is queued while there is no connection but the calls that wait that long
-// for one; and it comes back by itself.
+// Sentinel names, or to a cluster. Every call ends in bounded time, with what Redis said or a
+// StatusError; nothing is queued while there is no connection but the calls that wait that long for
+// one; and it comes back by itself. A write that ended without an answer may have been done.
 import { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../common/clock.ts';
 import { unavailable } from '../../common/status.ts';
 import type { RedisAddress } from './address.ts';
 import {
-  COMMAND_TIMEOUT_MS,
   clusterHintOptions,
   clusterNodes,
   clusterOptions,
@@ -17,8 +16,11 @@ import {
 import { redisError } from './redis-errors.ts';
 import { type ScriptName, scriptTexts } from './scripts.ts';
 
-/** A command's time, and as much for a connection to come back first. */
-export const CALL_TIMEOUT_MS = COMMAND_TIMEOUT_MS + 250;
+/**
+ * A call's time, with the waiting for a connection that is about to come back. Shorter than what a
+ * leader has left after a renewal.
+ */
+export const CALL_TIMEOUT_MS = 1_250;
 /** Calls under way at a time; more fail at once: their callers ask faster than Redis answers. */
 export const MAX_PENDING_CALLS = 10_000;
 
@@ -26,6 +28,7 @@ type Script = (...args: (string | number)[]) => Promise<unknown>;
 
 export class RedisConnection {
   readonly #address: RedisAddress;
+  readonly #callTimeoutMs: number;
   readonly #clock: Clock;
   readonly #client: Redis | Cluster;
   /** Those that wait for a connection. */
@@ -34,9 +37,10 @@ export class RedisConnection {
   #lastError: unknown;
   #isClosed = false;
 
-  constructor(address: RedisAddress, clock: Clock) {
+  constructor(address: RedisAddress, clock: Clock, callTimeoutMs = CALL_TIMEOUT_MS) {
     this.#address = address;
     this.#clock = clock;
+    this.#callTimeoutMs = callTimeoutMs;
     this.#client =
       address.kind === 'cluster'
         ? new Cluster(clusterNodes(address), clusterOptions(address))
@@ -61,7 +65,7 @@ export class RedisConnection {
     this.#connect();
   }
 
-  /** @throws StatusError within CALL_TIMEOUT_MS */
+  /** @throws StatusError in bounded time */
   run(
     script: ScriptName,
     keys: readonly string[],
@@ -71,7 +75,7 @@ export class RedisConnection {
     return this.#call(keys, () => (command as Script).call(this.#client, ...keys, ...args));
   }
 
-  /** @throws StatusError within CALL_TIMEOUT_MS */
+  /** @throws StatusError in bounded time */
   async publish(channel: string, message: string): Promise<void> {
     await this.#call([], () => this.#client.publish(channel, message));
   }
@@ -100,6 +104,10 @@ export class RedisConnection {
     this.#wake();
   }
 
+  #lateness(): unknown {
+    return this.#lastError ?? new Error(`no answer within ${this.#callTimeoutMs} ms`);
+  }
+
   #connect(): void {
     if (this.#isClosed) return;
     this.#client.connect().catch((error: unknown) => {
@@ -119,9 +127,10 @@ export class RedisConnection {
     this.#pending += 1;
     const late = Promise.withResolvers<never>();
     const ready = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(CALL_TIMEOUT_MS, () =>
-      late.reject(this.#lastError ?? new Error(`no answer within ${CALL_TIMEOUT_MS} ms`)),
-    );
+    const cancel = this.#clock.after(this.#callTimeoutMs, () => {
+      // After a stall of this thread the answer may lie in the socket, unread: read first.
+      setImmediate(() => setImmediate(() => late.reject(this.#lateness())));
+    });
     try {
       if (this.#client.status !== 'ready') {
         this.#waiting.add(ready.resolve);

@@ -32,6 +32,8 @@ export interface RedisRegistryOptions {
   /** Of limits on waiting only: what lives and expires goes by the time of Redis. */
   readonly clock: Clock;
   readonly log: Log;
+  /** Default CALL_TIMEOUT_MS. */
+  readonly callTimeoutMs?: number;
 }
 
 export class RedisRegistry implements Registry {
@@ -43,8 +45,8 @@ export class RedisRegistry implements Registry {
   readonly #told = new Set<string>();
 
   /** @throws INVALID_ARGUMENT for TLS files that can't be read; connects in the background */
-  constructor({ address, clock, log }: RedisRegistryOptions) {
-    const connection = new RedisConnection(address, clock);
+  constructor({ address, clock, log, callTimeoutMs }: RedisRegistryOptions) {
+    const connection = new RedisConnection(address, clock, callTimeoutMs);
     this.#log = log;
     this.#connection = connection;
     this.#keys = keysOf(address.prefix, address.kind === 'cluster' ? 0 : address.db);

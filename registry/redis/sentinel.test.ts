@@ -7,6 +7,7 @@ import { NO_REDIS, pause, redisProgram, untilTrue } from '../../test/support/red
 import { skip } from '../../test/support/skip.ts';
 import { plan } from '../../test/support/small-cluster.ts';
 import type { Registry } from '../registry.ts';
+import { CALL_TIMEOUT_MS } from './connection.ts';
 import { openOnRedis, redisContract } from './redis.contract.ts';
 
 /** Writes go on within that, as operators are told. */
@@ -60,7 +61,10 @@ async function underWrites(
 ): Promise<void> {
   const group = await startSentinelGroup();
   t.teardown(() => group.end());
-  const [registry, other] = [openOnRedis(group.address), openOnRedis(group.address)];
+  const [registry, other] = [
+    openOnRedis(group.address, CALL_TIMEOUT_MS),
+    openOnRedis(group.address),
+  ];
   t.teardown(() => Promise.all([registry.close(), other.close()]));
   let resyncs = 0;
   other.watch(({ kind }) => {

@@ -12,8 +12,8 @@ import {
 } from '../../test/support/redis-server.ts';
 import { skip } from '../../test/support/skip.ts';
 import { copy, entry, node as nodeRecord, plan } from '../../test/support/small-cluster.ts';
-import { openRegistry } from '../open.ts';
 import type { AssignmentEntry, AssignmentShard, Registry } from '../registry.ts';
+import { parseRedisAddress } from './address.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { MAX_NODES } from './membership.ts';
 import {
@@ -22,7 +22,8 @@ import {
   MAX_RECORD_BYTES,
   MAX_SHARD_BYTES,
 } from './records.ts';
-import { ownPrefix } from './redis.contract.ts';
+import { ownPrefix, PATIENT_MS } from './redis.contract.ts';
+import { RedisRegistry } from './redis-registry.ts';
 
 const LONG_MS = 600_000;
 
@@ -40,15 +41,18 @@ function shardOf(entries: readonly AssignmentEntry[], revision = 1): AssignmentS
   return first;
 }
 
-let server: RedisServer | undefined;
+let shared: RedisServer | undefined;
 
-function scene(t: ExecutionContext): Scene {
+function scene(t: ExecutionContext, server = shared): Scene {
   if (server === undefined) throw new Error('the server runs before the tests');
   const address = ownPrefix(`redis://127.0.0.1:${server.port}`);
   const logged: string[] = [];
   const destination = { write: (line: string) => void logged.push(line) };
   const log = createLog({ role: 'test', level: 'error', destination });
-  const registry = openRegistry(address, { clock: systemClock, log });
+  const registry = new RedisRegistry({
+    ...{ address: parseRedisAddress(address), clock: systemClock, log },
+    callTimeoutMs: PATIENT_MS,
+  });
   t.teardown(() => registry.close());
   const keys = keysOf(address.split('prefix=')[1] ?? '', 0);
   return { server, registry, keys, logged };
@@ -210,7 +214,11 @@ const tests: Record<string, (t: ExecutionContext, scene: Scene) => Promise<void>
     await server.ask('ZADD', keys.membership[0] ?? '', '9e15', 'g');
     await t.throwsAsync(registry.nodes(), { code: Code.DATA_LOSS, message: /10001 entries/ });
   },
-  'large states come in parts, and again only what changed': async (t, { server, registry }) => {
+  'large states come in parts, and again only what changed': async (t) => {
+    // Its figures are to be of nobody else.
+    const own = await startRedis();
+    t.teardown(() => own.end());
+    const { server, registry } = scene(t, own);
     const reason = 'y'.repeat(1_000_000);
     const ids = Array.from({ length: 12 }, (_, at) => `n${10 + at}`);
     for (const id of ids) {
@@ -220,7 +228,14 @@ const tests: Record<string, (t: ExecutionContext, scene: Scene) => Promise<void>
       const stats = await server.ask('INFO', 'stats');
       return Number(/total_net_output_bytes:(\d+)/.exec(stats)?.[1]);
     };
+    const calls = async (): Promise<number> => {
+      const stats = await server.ask('INFO', 'commandstats');
+      const found = [...stats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)];
+      return found.reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    const callsBefore = await calls();
     t.deepEqual([...(await registry.copies()).keys()], ids);
+    t.true((await calls()) - callsBefore >= 4, 'one for the nodes, some for 12 MB');
     await registry.putCopies('n10', 'n10-1', [copy('other', 1)]);
     const before = await sentBytes();
     const again = await registry.copies();
@@ -232,7 +247,9 @@ const tests: Record<string, (t: ExecutionContext, scene: Scene) => Promise<void>
     for (const index of indices) {
       await registry.putShard({ ...shardOf([entry('m', 1, { reason })]), index });
     }
+    const callsBetween = await calls();
     const shards = await registry.shards(indices);
+    t.true((await calls()) - callsBetween >= 2);
     t.deepEqual(
       shards.map(({ index }) => index),
       indices,
@@ -245,9 +262,9 @@ if (redisProgram() === undefined) {
   test('values in Redis', (t) => skip(t, NO_REDIS));
 } else {
   test.before(async () => {
-    server = await startRedis();
+    shared = await startRedis();
   });
-  test.after.always(() => server?.end());
+  test.after.always(() => shared?.end());
   for (const { title, field, value, key, meet, message } of SPOILED) {
     test(`refused with its key: ${title}`, async (t) => {
       const { server, registry, keys } = scene(t);

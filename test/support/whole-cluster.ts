@@ -1,6 +1,7 @@
 // A cluster in one process, of the real parts: control with its leader, nodes with ONNX Runtime
-// behind listeners of their own, and a router that reaches them over connections. The registry is
-// the one in memory, time is real; a node can be killed.
+// behind listeners of their own, and a router that reaches them over connections. Time is real; a
+// node can be killed. The registry is the one in memory, or another: then each part has a client
+// of its own, as it has in a process of its own.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import { createMetrics } from '../../common/metrics.ts';
 import { unavailable } from '../../common/status.ts';
 import { startControl } from '../../control/control.ts';
 import { SINGLE_PROCESS_TIMING } from '../../control/leader.ts';
+import type { LeaderConfig } from '../../control/leader-state.ts';
 import { startIngest } from '../../ingest/ingest.ts';
 import { MemoryRegistry } from '../../registry/memory.ts';
 import type { Registry } from '../../registry/registry.ts';
@@ -37,27 +39,42 @@ export interface WholeCluster {
   kill(id: string): void;
 }
 
+export interface ClusterRegistry {
+  /** A client of it, each time another one. */
+  open(): Registry;
+  readonly timing: LeaderConfig;
+}
+
 /** @param teardown takes what ends the cluster, as AVA's t.teardown does. */
 export async function wholeCluster(
   teardown: (end: () => Promise<void>) => void,
+  over: ClusterRegistry = inMemory(),
 ): Promise<WholeCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-cluster-'));
   teardown(() => rm(folder, { recursive: true, force: true }));
   const blobs = await openDirectoryBlobs(join(folder, 'blobs'));
   teardown(() => blobs.close());
-  const registry = new MemoryRegistry(systemClock);
+  const open = (): Registry => {
+    const registry = over.open();
+    teardown(() => registry.close());
+    return registry;
+  };
   const shared = {
     catalog: new Catalog(new MemoryDocuments()),
     datasets: new MemoryDatasets(),
-    ...{ blobs, registry, log, clock: systemClock, dateMs: Date.now },
+    ...{ blobs, log, clock: systemClock, dateMs: Date.now },
   };
-  const timing = SINGLE_PROCESS_TIMING;
-  const control = await startControl({ ...shared, id: 'c', timing, metrics: createMetrics() });
+  const { timing } = over;
+  const control = await startControl({
+    ...{ ...shared, registry: open(), id: 'c', timing, metrics: createMetrics() },
+  });
   teardown(() => control.stop());
-  const ingest = await startIngest({ ...shared, directory: join(folder, 'ingest') });
+  const ingest = await startIngest({
+    ...{ ...shared, registry: open(), directory: join(folder, 'ingest') },
+  });
   teardown(() => ingest.stop());
   const router = startRouter({
-    ...{ registry, log, clock: systemClock, random: Math.random, version: '1' },
+    ...{ registry: open(), log, clock: systemClock, random: Math.random, version: '1' },
     metrics: createMetrics(),
     connect: (address) => connectGrpc({ address, methods: NODE_METHODS }),
   });
@@ -70,7 +87,7 @@ export async function wholeCluster(
   });
   const deaths = new Map<string, () => void>();
   return {
-    registry,
+    registry: open(),
     front,
     async importRepository(from) {
       const { refused } = await ingest.importRepository(from, new AbortController().signal);
@@ -85,7 +102,7 @@ export async function wholeCluster(
         ...{ id, log, clock: systemClock, dateMs: Date.now, serverVersion: '1' },
         source: {
           kind: 'cluster',
-          registry: mortal(registry, life),
+          registry: mortal(open(), life),
           blobs,
           node: { ...about, incarnation: `${id}-1` },
         },
@@ -106,6 +123,11 @@ export async function wholeCluster(
     },
     kill: (id) => deaths.get(id)?.(),
   };
+}
+
+function inMemory(): ClusterRegistry {
+  const registry = new MemoryRegistry(systemClock);
+  return { open: () => registry, timing: SINGLE_PROCESS_TIMING };
 }
 
 /** The registry as one node reaches it: once that is dead, nothing of it comes through. */
