@@ -29,6 +29,24 @@ test('only what names this node is wanted of it', (t) => {
   ]);
 });
 
+test('one bit changed in what was kept: it is left aside, or means the same', (t) => {
+  const before = new Assignment('n1');
+  before.take(shard({}));
+  const text = Buffer.from(before.encode());
+  const wanted = before.wanted([], new Map());
+  for (let bit = 0; bit < text.length * 8; bit += 1) {
+    const damaged = Buffer.from(text);
+    damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    const after = new Assignment('n1');
+    if (!after.restore(damaged.toString())) continue;
+    t.deepEqual(after.wanted([], new Map()), wanted, damaged.toString());
+    t.false(after.isNews({ index: 3, epoch: 2, revision: 4 }));
+    t.true(after.isNews({ index: 3, epoch: 2, revision: 5 }));
+  }
+  const older = JSON.stringify({ shards: [shard({})] });
+  t.true(new Assignment('n1').restore(older), 'as the release before this wrote it');
+});
+
 test('older epochs, older revisions and newer schemas are left aside', (t) => {
   const assignment = new Assignment('n1');
   assignment.take(shard({}));

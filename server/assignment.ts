@@ -1,5 +1,6 @@
 // What the assignment wants of one node: the newest shards, whoever brings them in whatever order.
 // Pure; knows nothing of registries.
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isName, isSha256 } from '../common/names.ts';
 import {
@@ -34,7 +35,11 @@ const shardSchema = z.object({
   entries: z.array(entrySchema),
 });
 
-const storedSchema = z.object({ shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS) });
+const storedSchema = z.object({
+  shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS),
+  /** Of the shards as they stand in the text; the release before this wrote none. */
+  sha256: z.string().optional(),
+});
 
 /**
  * How a shard was taken. Newer schemas come from a newer leader: this node waits to be replaced.
@@ -106,15 +111,20 @@ export class Assignment {
       ...shard,
       entries: shard.entries.filter(({ nodes }) => nodes.includes(this.#nodeId)),
     }));
-    return JSON.stringify({ shards: shards.filter(({ entries }) => entries.length > 0) });
+    const text = JSON.stringify(shards.filter(({ entries }) => entries.length > 0));
+    return `{"shards":${text},"sha256":"${sha256Of(text)}"}`;
   }
 
   /**
-   * Takes what `encode` gave; false for anything else. The registry's word always comes after it.
+   * Takes what `encode` gave; false for anything else: an epoch with one bit more would be obeyed
+   * for ever. Otherwise the registry's word comes after it.
    */
   restore(text: string): boolean {
     try {
-      const { shards } = storedSchema.parse(JSON.parse(text));
+      const stored: unknown = JSON.parse(text);
+      const { shards, sha256 } = storedSchema.parse(stored);
+      const { shards: raw } = stored as { readonly shards: unknown };
+      if (sha256 !== undefined && sha256 !== sha256Of(JSON.stringify(raw))) return false;
       for (const shard of shards) {
         if (shard.schema > REGISTRY_SCHEMA) continue;
         this.#shards.set(shard.index, shard);
@@ -136,6 +146,10 @@ export class Assignment {
       copies.get(node)?.some((copy) => copy.state === 'READY' && isOf(copy, entry)),
     );
   }
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 function isOf(copy: Copy, entry: AssignmentEntry): boolean {

@@ -3,9 +3,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Code, notFound, StatusError } from '../common/status.ts';
+import { VirtualClock } from '../common/clock.ts';
+import { Code, notFound, StatusError, unavailable } from '../common/status.ts';
 import { encodeManifest, MANIFEST_SCHEMA } from '../model/manifest.ts';
-import type { BlobReader } from '../stores/blobs/blobs.ts';
+import type { BlobRange, BlobReader } from '../stores/blobs/blobs.ts';
+import { RESUME_PAUSE_MS } from '../stores/blobs/resumed.ts';
+import { RESERVED_BYTES } from '../stores/disk-room.ts';
+import { until } from '../test/support/small-cluster.ts';
 import { VersionCache } from './cache.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -14,6 +18,10 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 class Blobs implements BlobReader {
   readonly bytes = new Map<string, Uint8Array>();
   readonly reads = new Map<string, number>();
+  /** Of reads of files: where each began. */
+  readonly starts: number[] = [];
+  /** Reads of files end so many bytes after their start, one after the other. */
+  readonly breaks: number[] = [];
 
   put(bytes: Uint8Array): string {
     const name = sha256(bytes);
@@ -45,11 +53,17 @@ class Blobs implements BlobReader {
     return Promise.resolve(bytes && { sha256: name, sizeBytes: bytes.length });
   }
 
-  async *read(name: string): AsyncGenerator<Uint8Array> {
+  async *read(name: string, range?: BlobRange): AsyncGenerator<Uint8Array> {
     const bytes = this.bytes.get(name);
     if (bytes === undefined) throw notFound(`no blob ${name}`);
     this.reads.set(name, (this.reads.get(name) ?? 0) + 1);
-    for (let at = 0; at < bytes.length; at += 7) yield bytes.subarray(at, at + 7);
+    const start = range?.startByte ?? 0;
+    this.starts.push(start);
+    const isFile = bytes[0] !== 0x7b;
+    const length = isFile ? this.breaks.shift() : undefined;
+    const end = Math.min(bytes.length, start + (length ?? bytes.length));
+    for (let at = start; at < end; at += 7) yield bytes.subarray(at, Math.min(end, at + 7));
+    if (length !== undefined) throw unavailable('the connection was lost');
   }
 }
 
@@ -157,6 +171,94 @@ test('the longest unused version makes room, one in use never', async (t) => {
   third.release();
   await cache.acquire(two);
   t.deepEqual((await readdir(folder)).sort(), [two, three].sort());
+});
+
+test('a version that can never fit drives none out', async (t) => {
+  const folder = await temporaryFolder(t);
+  const blobs = new Blobs();
+  const [small, large] = [40, 101].map((length) =>
+    blobs.version(length, { 'model.onnx': 'x'.repeat(length) }),
+  ) as [string, string];
+  const cache = await VersionCache.open({ folder, blobs, maxBytes: 100 });
+  (await cache.acquire(small)).release();
+  t.is((await refusal(cache.acquire(large))).code, Code.RESOURCE_EXHAUSTED);
+  t.deepEqual(await readdir(folder), [small]);
+});
+
+test('versions that come at once stay within the limit together', async (t) => {
+  const folder = await temporaryFolder(t);
+  const blobs = new Blobs();
+  const names = [1, 2, 3].map((version) =>
+    blobs.version(version, { 'model.onnx': `${version}`.repeat(40) }),
+  );
+  const cache = await VersionCache.open({ folder, blobs, maxBytes: 100 });
+  const outcomes = await Promise.allSettled(names.map((name) => cache.acquire(name)));
+  t.is(outcomes.filter(({ status }) => status === 'fulfilled').length, 2);
+  t.is(cache.sizeBytes, 80);
+  t.is((await readdir(folder)).length, 2);
+});
+
+test('a disk with less room than the limit: unused versions leave, then it is full', async (t) => {
+  const folder = await temporaryFolder(t);
+  const blobs = new Blobs();
+  const [one, two, three] = [1, 2, 3].map((version) =>
+    blobs.version(version, { 'model.onnx': `${version}`.repeat(40) }),
+  ) as [string, string, string];
+  const freeBytes = async (): Promise<number> => RESERVED_BYTES + 100 - cache.sizeBytes;
+  const cache: VersionCache = await VersionCache.open({ folder, blobs, freeBytes });
+  const first = await cache.acquire(one);
+  (await cache.acquire(two)).release();
+  const third = await cache.acquire(three);
+  t.deepEqual((await readdir(folder)).sort(), [one, three].sort());
+  const error = await refusal(cache.acquire(two));
+  t.is(error.code, Code.RESOURCE_EXHAUSTED);
+  t.regex(error.message, /disk is full/);
+  t.deepEqual((await readdir(folder)).sort(), [one, three].sort());
+  t.is(await readFile(join(first.folder, 'model.onnx'), 'utf8'), '1'.repeat(40));
+  third.release();
+  await cache.acquire(two);
+});
+
+test('a transfer that breaks goes on where it broke', async (t) => {
+  const folder = await temporaryFolder(t);
+  const blobs = new Blobs();
+  const name = blobs.version(1, { 'model.onnx': 'the graph of a model' });
+  const clock = new VirtualClock();
+  blobs.breaks.push(9, 0);
+  const cache = await VersionCache.open({ folder, blobs, clock });
+  const acquiring = cache.acquire(name);
+  await until('it broke, and again', () => {
+    clock.advance(RESUME_PAUSE_MS);
+    return blobs.breaks.length === 0;
+  });
+  await until('the rest is asked for', () => {
+    clock.advance(RESUME_PAUSE_MS);
+    return blobs.starts.length === 4;
+  });
+  const { folder: files } = await acquiring;
+  t.is(await readFile(join(files, 'model.onnx'), 'utf8'), 'the graph of a model');
+  t.deepEqual(blobs.starts, [0, 0, 9, 9]);
+});
+
+test('a store that goes away in between leaves nothing half', async (t) => {
+  const folder = await temporaryFolder(t);
+  const blobs = new Blobs();
+  const name = blobs.version(1, { 'model.onnx': 'the graph of a model' });
+  const clock = new VirtualClock();
+  blobs.breaks.push(9, 0, 0, 0);
+  const cache = await VersionCache.open({ folder, blobs, clock });
+  const acquiring = refusal(cache.acquire(name));
+  let isOver = false;
+  void acquiring.then(() => {
+    isOver = true;
+  });
+  await until('it gave up', () => {
+    clock.advance(RESUME_PAUSE_MS);
+    return isOver;
+  });
+  t.is((await acquiring).code, Code.UNAVAILABLE);
+  t.deepEqual(await readdir(folder), []);
+  await cache.acquire(name);
 });
 
 test('a cache that is no folder says so', async (t) => {

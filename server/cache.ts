@@ -1,9 +1,12 @@
 // The node's disk cache of model versions, one folder per manifest hash. What is in it was verified
 // file by file: a folder gets its name only when it is whole, so a crash leaves nothing half-made.
+// What an earlier process left is verified again, every byte, when it is first asked for: a start
+// waits for the versions that it serves and not for all that lie there.
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { type Clock, systemClock } from '../common/clock.ts';
 import { isSha256 } from '../common/names.ts';
 import { Code, StatusError } from '../common/status.ts';
 import {
@@ -13,10 +16,12 @@ import {
   readManifestBytes,
 } from '../model/manifest.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
+import { resumed } from '../stores/blobs/resumed.ts';
 import { verified } from '../stores/blobs/verified.ts';
 import { diskError } from '../stores/disk-error.ts';
-import { checkRoom } from '../stores/disk-room.ts';
+import { checkRoom, type FreeBytes, freeBytesOn, RESERVED_BYTES } from '../stores/disk-room.ts';
 import { syncFolder, writeDurably } from '../stores/durable-files.ts';
+import { nextToLeave } from './eviction.ts';
 
 /** Above it, versions that are not in use go, the longest unused first. */
 export const DEFAULT_CACHE_BYTES = 64 * 1024 ** 3;
@@ -46,6 +51,8 @@ export interface VersionCacheOptions {
   readonly folder: string;
   readonly blobs: BlobReader;
   readonly maxBytes?: number;
+  readonly clock?: Clock;
+  readonly freeBytes?: FreeBytes;
 }
 
 export class VersionCache {
@@ -54,13 +61,19 @@ export class VersionCache {
   readonly #maxBytes: number;
   readonly #held = new Map<string, Held>();
   readonly #fetching = new Map<string, Promise<Held>>();
+  readonly #clock: Clock;
+  readonly #freeBytes: FreeBytes;
+  /** Of versions that are being fetched, all of them and what is still to be written. */
   #reservedBytes = 0;
+  #unwrittenBytes = 0;
   #uses = 0;
 
-  private constructor({ folder, blobs, maxBytes = DEFAULT_CACHE_BYTES }: VersionCacheOptions) {
-    this.#folder = folder;
-    this.#blobs = blobs;
-    this.#maxBytes = maxBytes;
+  private constructor(options: VersionCacheOptions) {
+    this.#folder = options.folder;
+    this.#blobs = options.blobs;
+    this.#maxBytes = options.maxBytes ?? DEFAULT_CACHE_BYTES;
+    this.#clock = options.clock ?? systemClock;
+    this.#freeBytes = options.freeBytes ?? freeBytesOn;
   }
 
   /** Takes stock of what is there, and removes what a crash left. @throws as a disk may fail */
@@ -139,46 +152,69 @@ export class VersionCache {
       this.#held.delete(name);
       await this.#onDisk('remove a model version', () => removeFolder(folder));
     }
-    return await this.#fetch(name, folder);
+    return await this.#fetch(name);
   }
 
-  async #fetch(name: string, folder: string): Promise<Held> {
+  async #fetch(name: string): Promise<Held> {
     const manifestBytes = await readManifestBytes(this.#blobs, name);
     const manifest = decodeManifest(manifestBytes);
     const sizeBytes = sizeOf(manifest);
-    await this.#makeRoom(sizeBytes, name);
-    await checkRoom(this.#folder, sizeBytes);
+    // Reserved before room is made: others that are fetched meanwhile count it too.
     this.#reservedBytes += sizeBytes;
-    const temporary = join(this.#folder, `${TEMPORARY}${randomUUID()}`);
+    const unwritten = { sizeBytes };
+    this.#unwrittenBytes += sizeBytes;
+    const onBytes = (bytes: number): void => {
+      this.#unwrittenBytes -= bytes;
+      unwritten.sizeBytes -= bytes;
+    };
     try {
-      await this.#onDisk('keep a model version', async () => {
-        await mkdir(temporary);
-        for (const file of manifest.files) {
-          await this.#fetchFile(file, join(temporary, FILES, file.path));
-        }
-        await writeDurably(join(temporary, MANIFEST), [manifestBytes]);
-        await rename(temporary, folder);
-        await syncFolder(this.#folder);
-      });
-    } catch (error) {
-      await removeFolder(temporary).catch(() => undefined);
-      throw error;
+      await this.#makeRoom(sizeBytes, name);
+      await this.#fill(name, manifest, manifestBytes, onBytes);
     } finally {
       this.#reservedBytes -= sizeBytes;
+      this.#unwrittenBytes -= unwritten.sizeBytes;
     }
     const held = { manifest, sizeBytes, users: 0, lastUsed: ++this.#uses, isVerified: true };
     this.#held.set(name, held);
     return held;
   }
 
-  async #fetchFile({ path, sha256, sizeBytes }: ManifestFile, target: string): Promise<void> {
+  /** Leaves the whole version under its name, or nothing. */
+  async #fill(
+    name: string,
+    { files }: Manifest,
+    manifestBytes: Uint8Array,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const temporary = join(this.#folder, `${TEMPORARY}${randomUUID()}`);
+    try {
+      await this.#onDisk('keep a model version', async () => {
+        await mkdir(temporary);
+        for (const file of files) {
+          await this.#fetchFile(file, join(temporary, FILES, file.path), onBytes);
+        }
+        await writeDurably(join(temporary, MANIFEST), [manifestBytes]);
+        await rename(temporary, join(this.#folder, name));
+        await syncFolder(this.#folder);
+      });
+    } catch (error) {
+      await removeFolder(temporary).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #fetchFile(
+    { path, sha256, sizeBytes }: ManifestFile,
+    target: string,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
     await mkdir(dirname(target), { recursive: true });
-    const source = verified(this.#blobs.read(sha256), {
+    const source = verified(resumed(this.#blobs, sha256, this.#clock), {
       sha256,
       what: `file '${path}'`,
       maxBytes: sizeBytes,
     });
-    const written = await writeDurably(target, source);
+    const written = await writeDurably(target, counted(source, onBytes));
     if (written === sizeBytes) return;
     throw new StatusError(
       Code.DATA_LOSS,
@@ -186,25 +222,42 @@ export class VersionCache {
     );
   }
 
+  /**
+   * Until what is held and what is reserved fit into the limit, and what is still to be written
+   * onto the disk. The limit may be above what the disk has: unused versions leave all the same.
+   */
   async #makeRoom(sizeBytes: number, name: string): Promise<void> {
-    const room = (): number => this.#maxBytes - this.#reservedBytes - this.sizeBytes;
-    while (room() < sizeBytes) {
-      const unused = [...this.#held]
-        .filter(([, { users }]) => users === 0)
-        .sort(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
-      if (unused === undefined) {
-        throw new StatusError(
-          Code.RESOURCE_EXHAUSTED,
-          `model version ${name} of ${sizeBytes} bytes does not fit the node's cache: its ` +
-            `limit is ${this.#maxBytes} bytes, and ${this.sizeBytes + this.#reservedBytes} are ` +
-            'in use',
-        );
-      }
-      this.#held.delete(unused[0]);
-      await this.#onDisk('remove a model version', () =>
-        removeFolder(join(this.#folder, unused[0])),
-      );
+    for (;;) {
+      const overBytes = this.sizeBytes + this.#reservedBytes - this.#maxBytes;
+      const shortBytes = Math.max(overBytes, await this.#shortOnDisk());
+      if (shortBytes <= 0) return;
+      const leaving = nextToLeave(this.#held, shortBytes);
+      if (leaving !== undefined) await this.#evict(leaving);
+      else if (overBytes > 0) throw this.#tooLarge(sizeBytes, name);
+      else return await checkRoom(this.#folder, this.#unwrittenBytes, this.#freeBytes);
     }
+  }
+
+  /** Bytes that the disk lacks; 0 when it can't be asked, which is told when room is checked. */
+  async #shortOnDisk(): Promise<number> {
+    const free = await this.#freeBytes(this.#folder).catch(() => Number.POSITIVE_INFINITY);
+    return Math.max(0, this.#unwrittenBytes + RESERVED_BYTES - free);
+  }
+
+  async #evict(name: string): Promise<void> {
+    this.#held.delete(name);
+    await this.#onDisk('remove a model version', () => removeFolder(join(this.#folder, name)));
+  }
+
+  #tooLarge(sizeBytes: number, name: string): StatusError {
+    const inUse = [...this.#held.values()].filter(({ users }) => users > 0);
+    const usedBytes =
+      inUse.reduce((sum, held) => sum + held.sizeBytes, 0) + this.#reservedBytes - sizeBytes;
+    return new StatusError(
+      Code.RESOURCE_EXHAUSTED,
+      `model version ${name} of ${sizeBytes} bytes does not fit the node's cache: its ` +
+        `limit is ${this.#maxBytes} bytes, and ${usedBytes} are in use`,
+    );
   }
 
   async #onDisk(doing: string, work: () => Promise<void>): Promise<void> {
@@ -231,6 +284,16 @@ export class VersionCache {
     } catch {
       await removeFolder(folder);
     }
+  }
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    yield chunk;
+    onBytes(chunk.length);
   }
 }
 

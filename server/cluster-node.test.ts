@@ -17,7 +17,7 @@ import {
   REGISTRY_SCHEMA,
   type Registry,
 } from '../registry/registry.ts';
-import type { BlobStore } from '../stores/blobs/blobs.ts';
+import type { BlobReader, BlobStore } from '../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
 import { undeclaredShapeModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
@@ -42,7 +42,7 @@ interface Cluster {
     onnx: Uint8Array,
     manifest?: Partial<Manifest>,
   ): Promise<AssignmentEntry>;
-  start(registry?: Registry): Promise<InferenceNode>;
+  start(registry?: Registry, blobs?: BlobReader): Promise<InferenceNode>;
   /** 'model/version STATE' of the copies that n1 tells of. */
   told(): Promise<readonly string[]>;
 }
@@ -87,7 +87,7 @@ async function cluster(t: ExecutionContext): Promise<Cluster> {
       });
       return entry(model, version, { manifestSha256: await put(manifest), nodes: ['n1'] });
     },
-    async start(over = registry) {
+    async start(over = registry, from = blobs) {
       starts += 1;
       const about = { address: 'localhost:8011', zone: '', memoryLimitBytes: 0 };
       const started = await startNode({
@@ -95,7 +95,7 @@ async function cluster(t: ExecutionContext): Promise<Cluster> {
         source: {
           kind: 'cluster',
           registry: over,
-          blobs,
+          blobs: from,
           node: { ...about, incarnation: `n1-${starts}` },
         },
         dataDir,
@@ -275,6 +275,43 @@ test('started without the registry, it serves what it last had', async (t) => {
   const { backend, health } = await all.start(dead);
   await until('ready', () => health.isServing('') === true);
   t.deepEqual(floats(await infer(backend, 'add', ONES)), [11, 22]);
+});
+
+test('started without registry and blob store, it serves what its disk has', async (t) => {
+  const all = await cluster(t);
+  const [kept, lost] = [
+    await all.publish('add', 1, addModel(2)),
+    await all.publish('lost', 1, addModel(2)),
+  ];
+  await assign(all.registry, [kept, lost]);
+  const first = await all.start();
+  await untilTold(all, 'add/1 READY', 'lost/1 READY');
+  await first.stop();
+  await rm(join(all.dataDir, 'cache', lost.manifestSha256), { recursive: true });
+  const dead = new MemoryRegistry(all.clock);
+  await dead.close();
+  let isAway = true;
+  const flaky: BlobReader = {
+    stat: (sha256) => all.blobs.stat(sha256),
+    async *read(sha256, range) {
+      if (isAway) throw unavailable('the blob store is away');
+      yield* all.blobs.read(sha256, range);
+    },
+  };
+  const { backend } = await all.start(dead, flaky);
+  const isReady = async (name: string): Promise<boolean> =>
+    (await call(backend, 'modelReady', { name, version: '' })).ready;
+  await until('what is on disk is served', () => isReady('add'));
+  t.deepEqual(floats(await infer(backend, 'add', ONES)), [11, 22]);
+  await until('what is not there says why', async () => {
+    const { models } = await call(backend, 'repositoryIndex', {});
+    return models.some(({ name, reason }) => name === 'lost' && /store is away/.test(reason));
+  });
+  t.false(await isReady('lost'));
+  isAway = false;
+  all.clock.advance(1_000);
+  await until('it is fetched', () => isReady('lost'));
+  t.deepEqual(floats(await infer(backend, 'lost', ONES)), [11, 22]);
 });
 
 test('an assignment of an older leader changes nothing', async (t) => {

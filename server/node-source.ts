@@ -88,7 +88,7 @@ async function openCluster(
 ): Promise<OpenSource> {
   const folder = join(dataDir, 'cache');
   const limit = cacheBytes === undefined ? {} : { maxBytes: cacheBytes };
-  const cache = await VersionCache.open({ folder, blobs, ...limit });
+  const cache = await VersionCache.open({ folder, blobs, clock, ...limit });
   return {
     fetch: (copy) => fetchFrom(cache, copy),
     drive(copies) {
