@@ -17,7 +17,12 @@ test('on Linux the process starts again once, with what it had', (t) => {
   const start = leanStart(LINUX);
   t.deepEqual(start, {
     execArgv: ['--inspect', ...FLAGS],
-    env: { HOME: '/h', MALLOC_MMAP_THRESHOLD_: '2097152', MALLOC_TRIM_THRESHOLD_: '1048576' },
+    env: {
+      HOME: '/h',
+      GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+      MALLOC_MMAP_THRESHOLD_: '2097152',
+      MALLOC_TRIM_THRESHOLD_: '1048576',
+    },
   });
   t.is(leanStart({ ...LINUX, ...start }), undefined);
   t.is(leanStart({ ...LINUX, platform: 'darwin' }), undefined);
@@ -25,10 +30,15 @@ test('on Linux the process starts again once, with what it had', (t) => {
 
 test('what somebody has set stays', (t) => {
   t.is(leanStart({ ...LINUX, env: { MALLOC_MMAP_THRESHOLD_: '65536' } }), undefined);
-  const env = { NODE_OPTIONS: '--max_semi_space_size=32', MALLOC_TRIM_THRESHOLD_: '1' };
+  const env = {
+    NODE_OPTIONS: '--max_semi_space_size=32',
+    MALLOC_TRIM_THRESHOLD_: '1',
+    GLIBC_TUNABLES: '',
+  };
   const start = leanStart({ ...LINUX, env });
   t.deepEqual(start?.execArgv, ['--inspect', ...FLAGS.slice(1)]);
   t.is(start?.env.MALLOC_TRIM_THRESHOLD_, '1');
+  t.is(start?.env.GLIBC_TUNABLES, '');
 });
 
 test('it is the same process, and its arguments are the same', async (t) => {

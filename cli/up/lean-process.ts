@@ -8,6 +8,11 @@ const MMAP_THRESHOLD_BYTES = 2 * 1024 * 1024;
 /** Free memory at the end of a heap that is kept for the next allocation. */
 const TRIM_THRESHOLD_BYTES = 1024 * 1024;
 /**
+ * Such blocks are made of large pages where the system gives them to who asks (THP, madvise): a
+ * message of 16 MB is filled twice as fast when it does not come in 4,096 pages, one fault each.
+ */
+const LARGE_PAGES = 'glibc.malloc.hugetlb=1';
+/**
  * V8's, for each thread. MiB of each of the two young halves: larger ones are filled with garbage
  * before they are cleaned. Percent by which the old generation may outgrow what was alive in it:
  * without it garbage of a quiet thread is kept to several times that.
@@ -46,6 +51,7 @@ export function leanStart({ platform, env, execArgv }: Surroundings): LeanStart 
     execArgv: [...execArgv, ...added.map(([, flag]) => flag)],
     env: {
       MALLOC_TRIM_THRESHOLD_: String(TRIM_THRESHOLD_BYTES),
+      GLIBC_TUNABLES: LARGE_PAGES,
       ...Object.fromEntries(kept),
       MALLOC_MMAP_THRESHOLD_: String(MMAP_THRESHOLD_BYTES),
     },

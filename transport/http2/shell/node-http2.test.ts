@@ -285,9 +285,9 @@ test('who goes on behind the end of its connection is not read for long', async 
   theirs.on('error', () => {});
   let sentBytes = 0;
   const write = (): void => {
-    sentBytes += 100_000;
+    sentBytes += 400_000;
     if (sentBytes > 20_000_000) ours.destroy();
-    theirs.write(Buffer.alloc(100_000), () => setImmediate(write));
+    theirs.write(Buffer.alloc(400_000), () => setImmediate(write));
   };
   theirs.write('no HTTP/2 at all, and no end', write);
   await once(ours, 'close');
