@@ -80,6 +80,34 @@ test('a process killed in a write leaves whole blobs only, and its remains go', 
   await store.close();
 });
 
+test('processes that share the folder leave each other’s content alone for an hour', async (t) => {
+  const root = await temporaryFolder(t);
+  const first = await openDirectoryBlobs(root, { isShared: true });
+  const [started, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  async function* slow() {
+    yield Buffer.from('half');
+    started.resolve();
+    await goOn.promise;
+    yield Buffer.from(' and half');
+  }
+  const writing = first.write(slow(), { maxBytes: 100 });
+  await started.promise;
+  const left = join(root, 'incoming', 'left by a crash');
+  await writeFile(left, 'half');
+  await utimes(left, 1, Date.now() / 1000 - 2 * 60 * 60);
+  const second = await openDirectoryBlobs(root, { isShared: true });
+  t.is((await readdir(join(root, 'incoming'))).length, 1);
+  goOn.resolve();
+  const { sha256 } = await writing;
+  t.is(String(Buffer.concat(await Array.fromAsync(second.read(sha256)))), 'half and half');
+  const dateMs = (): number => Date.now() + 2 * 60 * 60 * 1000;
+  await writeFile(left, 'half');
+  await openDirectoryBlobs(root, { isShared: true, dateMs });
+  t.deepEqual(await readdir(join(root, 'incoming')), []);
+  await first.close();
+  await second.close();
+});
+
 test('a damaged blob is found by who reads it, and mended by writing it again', async (t) => {
   const root = await temporaryFolder(t);
   const store = await openDirectoryBlobs(root);
@@ -129,7 +157,7 @@ test('a folder that vanishes fails writes, not with a half blob, nor with its pa
 test('a disk that is nearly full takes no blob, and its last room is kept', async (t) => {
   const root = await temporaryFolder(t);
   let free = RESERVED_BYTES + 20 * 2 ** 20;
-  const store = await openDirectoryBlobs(root, async () => free);
+  const store = await openDirectoryBlobs(root, { freeBytes: async () => free });
   const source = async function* () {
     for (;;) {
       free -= 2 ** 20;

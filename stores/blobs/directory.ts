@@ -1,6 +1,6 @@
 // Blobs as files of one folder: blobs/ab/cd/abcd... Content goes to incoming/ first and takes its
 // name only when it is whole, checked and on the disk; what a crash leaves in incoming/ is removed
-// at the next start. One process at a time may have the folder open.
+// when the folder is opened. Processes of one host may share the folder when each says so.
 import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -31,15 +31,26 @@ import {
 /** The disk is asked for its room before each so many bytes. */
 const ROOM_STEP_BYTES = 8 * 1024 * 1024;
 
+/** In a shared folder: what was not written for so long in incoming/ was left by a crash. */
+const ABANDONED_MS = 60 * 60 * 1000;
+
+export interface DirectoryBlobsOptions {
+  readonly freeBytes?: FreeBytes;
+  /** Other processes may be writing there: default false, and all that is half goes at once. */
+  readonly isShared?: boolean;
+  /** Milliseconds since 1970. */
+  readonly dateMs?: () => number;
+}
+
 /** Makes the folder when absent. @throws StatusError that names the path. */
 export async function openDirectoryBlobs(
   root: string,
-  freeBytes: FreeBytes = freeBytesOn,
+  { freeBytes = freeBytesOn, isShared = false, dateMs = Date.now }: DirectoryBlobsOptions = {},
 ): Promise<BlobStore> {
   const incoming = join(root, 'incoming');
   try {
-    await rm(incoming, { recursive: true, force: true });
     await mkdir(incoming, { recursive: true });
+    await sweep(incoming, isShared ? dateMs() - ABANDONED_MS : Number.POSITIVE_INFINITY);
     await mkdir(join(root, 'blobs'), { recursive: true });
     await syncFolder(root);
   } catch (thrown) {
@@ -48,8 +59,20 @@ export async function openDirectoryBlobs(
   return new DirectoryBlobs(root, freeBytes);
 }
 
-/** Reads a folder that another thread of this process has open for writing. */
-export function readDirectoryBlobs(root: string): BlobReader {
+/** Removes what was last written before `beforeMs`. */
+async function sweep(incoming: string, beforeMs: number): Promise<void> {
+  for (const name of await readdir(incoming)) {
+    const path = join(incoming, name);
+    // Its writer may give it its name, or remove it, while we look.
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && found.mtimeMs < beforeMs) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Reads a folder that others have open for writing. */
+export function readDirectoryBlobs(root: string): BlobReader & Pick<BlobStore, 'close'> {
   return new DirectoryBlobs(root, freeBytesOn);
 }
 

@@ -1,10 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
-import { openBlobs } from './open.ts';
+import { openBlobReader, openBlobs } from './open.ts';
 
 test('a path, with or without its scheme, is a folder', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'torus-blobs-'));
@@ -12,9 +12,21 @@ test('a path, with or without its scheme, is a folder', async (t) => {
   for (const address of [folder, `dir:${folder}`, `dir://${folder}`]) {
     const store = await openBlobs(address);
     await store.write(Readable.from([Buffer.from('content')]), { maxBytes: 10 });
-    t.is((await store.list('', 10)).length, 1);
+    const [listed] = await store.list('', 10);
     await store.close();
+    const reader = await openBlobReader(address);
+    t.is((await reader.stat(listed?.sha256 ?? ''))?.sizeBytes, 7);
+    await reader.close();
   }
+});
+
+test('a node’s reader changes nothing in a folder', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'torus-blobs-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const reader = await openBlobReader(`dir:${folder}/absent`);
+  t.is(await reader.stat('f'.repeat(64)), undefined);
+  await reader.close();
+  t.deepEqual(await readdir(folder), []);
 });
 
 test('other addresses open the store that they name', async (t) => {

@@ -2,8 +2,8 @@
 // server of its own, or control's blob port for clusters without these. The clients of services are
 // only loaded when one is used: they are large.
 import { invalidArgument } from '../../common/status.ts';
-import type { BlobStore } from './blobs.ts';
-import { openDirectoryBlobs } from './directory.ts';
+import type { BlobReader, BlobStore } from './blobs.ts';
+import { openDirectoryBlobs, readDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
 
 export interface OpenBlobsOptions {
@@ -14,6 +14,7 @@ export interface OpenBlobsOptions {
 }
 
 /**
+ * For roles that write: other processes may have it open as well.
  * @param address 'dir:PATH' or a path, 's3://bucket/prefix?...', 'http://host:port',
  * 'redis://host:port/db'
  * @throws INVALID_ARGUMENT for another scheme; as the store's own open does
@@ -22,7 +23,34 @@ export async function openBlobs(
   address: string,
   options: OpenBlobsOptions = {},
 ): Promise<BlobStore> {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(address)?.[1];
+  const path = folderOf(address);
+  if (path !== undefined) return await openDirectoryBlobs(path, { isShared: true });
+  return await openService(address, options);
+}
+
+/** For a node: of a folder it changes nothing. @param address as openBlobs takes it */
+export async function openBlobReader(
+  address: string,
+  options: OpenBlobsOptions = {},
+): Promise<BlobReader & Pick<BlobStore, 'close'>> {
+  const path = folderOf(address);
+  if (path !== undefined) return readDirectoryBlobs(path);
+  return await openService(address, options);
+}
+
+/** Undefined: the address is that of a service. */
+function folderOf(address: string): string | undefined {
+  const scheme = schemeOf(address);
+  const path = address.replace(/^dir:(\/\/(?=\/))?/, '');
+  return (scheme === undefined || scheme === 'dir') && path !== '' ? path : undefined;
+}
+
+function schemeOf(address: string): string | undefined {
+  return /^([a-z][a-z0-9+.-]*):/i.exec(address)?.[1];
+}
+
+async function openService(address: string, options: OpenBlobsOptions): Promise<BlobStore> {
+  const scheme = schemeOf(address);
   switch (scheme) {
     case 's3': {
       const { openS3Blobs } = await import('./s3.ts');
@@ -36,11 +64,6 @@ export async function openBlobs(
     case 'http':
     case 'https':
       return httpBlobs(checkedBase(address));
-    case 'dir':
-    case undefined: {
-      const path = address.replace(/^dir:(\/\/(?=\/))?/, '');
-      if (path !== '') return await openDirectoryBlobs(path);
-    }
   }
   throw invalidArgument(
     `blobs at ${scheme === undefined ? "''" : `${scheme}:`} are not known: use dir:PATH, ` +
