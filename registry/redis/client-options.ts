@@ -16,6 +16,8 @@ const LOOKUP_TIMEOUT_MS = 1_000;
 export const SILENCE_MS = 5_000;
 /** Between attempts to connect, at most: writes go on soon after a fail-over. */
 export const MAX_RETRY_MS = 200;
+/** A sentinel that is away is not missed while another one is there. */
+const MAX_SENTINEL_RETRY_MS = 1_000;
 /** Each lost connection, slot that moved or master that is gone costs a command one of them. */
 const MAX_REDIRECTIONS = 8;
 const REDIRECTION_PAUSE_MS = 50;
@@ -87,10 +89,26 @@ export function redisOptions(address: Exclude<RedisAddress, { kind: 'cluster' }>
     ...(password === undefined ? {} : { sentinelPassword: password }),
     ...(base.tls === undefined ? {} : { sentinelTLS: base.tls, enableTLSForSentinelMode: true }),
     sentinelRetryStrategy: retryDelayMs,
-    sentinelReconnectStrategy: retryDelayMs,
     sentinelCommandTimeout: LOOKUP_TIMEOUT_MS,
-    // After a planned fail-over the old master takes writes for seconds more, and loses them.
-    failoverDetector: true,
+  };
+}
+
+/** One connection to a sentinel, to hear what it tells. */
+export function sentinelOptions(address: Extract<RedisAddress, { kind: 'sentinel' }>): Options {
+  const { username, password } = address.sentinel;
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(address.tls === undefined ? {} : { tls: tlsOptions(address.tls) }),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: SILENCE_MS,
+    retryStrategy: (attempt) => Math.min(MAX_SENTINEL_RETRY_MS, 50 * attempt),
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    // A sentinel has no data to load.
+    enableReadyCheck: false,
+    protocol: 3,
+    replyMapping: 'legacy',
   };
 }
 

@@ -13,6 +13,7 @@ import {
   MAX_RETRY_MS,
   redisOptions,
 } from './client-options.ts';
+import { watchFailOver } from './fail-over.ts';
 import { redisError } from './redis-errors.ts';
 import { type ScriptName, scriptTexts } from './scripts.ts';
 
@@ -31,6 +32,8 @@ export class RedisConnection {
   readonly #callTimeoutMs: number;
   readonly #clock: Clock;
   readonly #client: Redis | Cluster;
+  readonly #endFailOver: () => void;
+  readonly #onSwitch = new Set<() => void>();
   /** Those that wait for a connection. */
   readonly #waiting = new Set<() => void>();
   #pending = 0;
@@ -62,6 +65,13 @@ export class RedisConnection {
     this.#client.on('end', () => {
       if (!this.#isClosed) this.#clock.after(MAX_RETRY_MS, () => this.#connect());
     });
+    this.#onSwitch.add(() => this.#client.disconnect(true));
+    this.#endFailOver =
+      address.kind === 'sentinel'
+        ? watchFailOver(address, () => {
+            for (const leave of this.#onSwitch) leave();
+          })
+        : () => {};
     this.#connect();
   }
 
@@ -87,7 +97,13 @@ export class RedisConnection {
   /** A connection of its own for hints; not yet connected. */
   hintClient(): Redis {
     const address = this.#address;
-    if (address.kind !== 'cluster') return new Redis(redisOptions(address));
+    if (address.kind !== 'cluster') {
+      const client = new Redis(redisOptions(address));
+      const leave = (): void => client.disconnect(true);
+      this.#onSwitch.add(leave);
+      client.on('end', () => this.#onSwitch.delete(leave));
+      return client;
+    }
     const known = this.#client instanceof Cluster ? this.#client.nodes() : [];
     const nodes = [
       ...known.map(({ options: { host = '', port = 0 } }) => ({ host, port })),
@@ -100,6 +116,7 @@ export class RedisConnection {
 
   close(): void {
     this.#isClosed = true;
+    this.#endFailOver();
     this.#client.disconnect();
     this.#wake();
   }

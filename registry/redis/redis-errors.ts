@@ -1,6 +1,6 @@
 // What Redis and its client say, as the one error of the system. Nothing of a command goes into a
 // message but its keys: arguments may be secrets or megabytes.
-import { Code, StatusError, unavailable } from '../../common/status.ts';
+import { Code, failedPrecondition, StatusError, unavailable } from '../../common/status.ts';
 
 /** First words of replies that pass when a server starts, fails over or moves slots. */
 const PASSING =
@@ -23,6 +23,10 @@ function isReply(thrown: unknown): boolean {
 function replyError(said: string, where: string, keys: readonly string[]): StatusError {
   const code = /^(?:-?ERR )?([A-Z]+)\b/.exec(said)?.[1] ?? '';
   if (PASSING.test(said)) return unavailable(`the registry at ${where} is not ready: ${said}`);
+  if (/compiling script/.test(said)) {
+    const needed = 'it needs Redis 7.0 or later, or Valkey';
+    return failedPrecondition(`the registry at ${where} can not run its scripts: ${needed}`);
+  }
   switch (code) {
     case 'OOM':
       return new StatusError(
