@@ -2,7 +2,8 @@
 // whatever comes back; latency counts from the moment a call was meant to be sent. It looks at the
 // clock all the time rather than sleep, since timers are coarser than a call: give it a core. What
 // is due in one turn leaves in one write. How late it sends is recorded apart from the answers.
-// open-loop.ts PORT PATH BODY-FILE RATE SECONDS CONNECTIONS WARM-UP-RATE WARM-UP-SECONDS
+// Where others need its core too ("shared") it lets go of it between calls, and is later for that.
+// open-loop.ts PORT PATH BODY-FILE RATE SECONDS CONNECTIONS WARM-UP-RATE WARM-UP-SECONDS [shared]
 // Prints its report as one line of JSON.
 import { readFile } from 'node:fs/promises';
 import { gapMs } from './generator.ts';
@@ -13,6 +14,8 @@ import { type Report, Tally } from './report.ts';
 const PATIENCE_MS = 10_000;
 /** Sent in one go at most: answers have to be read in between. */
 const MAX_BURST = 256;
+/** Answers are read behind it. The system adds some 0.06 ms (prctl(2), timer slack). */
+const LONGEST_PAUSE_MS = 0.1;
 
 export interface OpenLoopReport extends Report {
   /** How late calls were sent: what the generator itself adds. */
@@ -31,7 +34,11 @@ const [
   connections = '',
   warmUpRate = '',
   warmUpSeconds = '',
+  core = '',
 ] = process.argv.slice(2);
+
+/** Nobody wakes it: what waits for it sleeps. */
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 let tally = new Tally();
 let outstanding = 0;
@@ -69,6 +76,8 @@ function run(
         dueMs += gap();
       }
       client.flush();
+      const pauseMs = Math.min(LONGEST_PAUSE_MS, dueMs - performance.now());
+      if (core === 'shared' && pauseMs > 0) Atomics.wait(sleeper, 0, 0, pauseMs);
       const isAnswered = dueMs >= endMs && outstanding === 0;
       if (!isAnswered && nowMs < endMs + PATIENCE_MS) return void setImmediate(turn);
       for (; dueMs < endMs; dueMs += gap()) tally.dropped();

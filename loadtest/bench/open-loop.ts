@@ -62,8 +62,8 @@ async function runRates(stage: Stage, side: Side, rates: readonly number[]) {
     for (const [at, rate] of rates.entries()) {
       const seconds = openLoopSeconds / rounds;
       const forSeconds = rate === UNLOADED_RATE ? Math.min(seconds, UNLOADED_SECONDS) : seconds;
-      const report = await runOpenRound(side, clientCore, rate, forSeconds);
-      reports[at]?.push(report);
+      const load = { clientCore, callsPerSecond: rate, seconds: forSeconds };
+      reports[at]?.push(await runOpenRound(side, load));
     }
   }
   return reports;

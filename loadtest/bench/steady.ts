@@ -45,7 +45,8 @@ export const STEADY: Workload = {
     });
     const rate = Math.round((figureAt(contest, STREAMS, OURS, RATE)?.median ?? 0) * LOAD_PART);
     await side.contender.ask('settle');
-    const load = runOpenRound(side, clientCore, rate, steadySeconds + MORE_SECONDS);
+    const seconds = steadySeconds + MORE_SECONDS;
+    const load = runOpenRound(side, { clientCore, callsPerSecond: rate, seconds });
     const looks = await Promise.race([lookTwice(side, steadySeconds), load.then(() => [])]);
     const report = await load;
     const [first, second] = looks;

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { skip } from '../../test/support/skip.ts';
-import { RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
+import { figureAt, P50, RATE, ratioAt, runContest } from '../measure/closed-contest.ts';
 import { onStage, QUICK_PLAN } from '../measure/stage.ts';
 import { GRPC_JS, OURS, startEchos } from './contestants.ts';
 import { echoMessage } from './echo.ts';
@@ -44,6 +44,20 @@ test('a contest of two servers: checked, counted on both ends, compared', async 
     return ratioAt(await runContest(sides, 2, [4], plan), 4, OURS, GRPC_JS, RATE);
   });
   t.true((ratio?.median ?? 0) > 0);
+});
+
+test('rounds at a rate are an open loop: the calls that were meant, and latency', async (t) => {
+  if (!hasTools || cpus().length < 2) return skip(t, 'no h2load or taskset, or a single core');
+  const contest = await onStage(TINY_PLAN, async (stage) => {
+    const { sides } = await startEchos(stage, [OURS, GRPC_JS], { message: echoMessage(80) });
+    const plan = { ...stage.roundsPlan, callsPerSecond: 500, secondsPerRound: 0.2 };
+    return runContest(sides, 2, [4], plan);
+  });
+  for (const name of [OURS, GRPC_JS]) {
+    const rate = figureAt(contest, 4, name, RATE)?.median ?? 0;
+    t.true(rate > 200 && rate < 1_000, `${name}: ${rate} calls/s`);
+    t.true((figureAt(contest, 4, name, P50)?.median ?? 0) > 0);
+  }
 });
 
 test('a server that counts other than the client is found out', async (t) => {

@@ -1,9 +1,11 @@
-// Closed-loop rounds of several sides in turn, so that a machine's drift hits them all alike. In
-// each round answers are checked first, and the server's count of successes must be the client's.
+// Rounds of several sides in turn, so that a machine's drift hits them all alike: closed-loop, or
+// at a rate. In each round answers are checked first, and the server's count of successes must be
+// the client's.
 import { join } from 'node:path';
 import { Code, StatusError } from '../../common/status.ts';
 import { runCheckedCalls } from './checked-calls.ts';
 import { percentile, runH2load } from './h2load.ts';
+import { runOpenRound } from './open-round.ts';
 import type { Side } from './side.ts';
 
 export interface Level {
@@ -28,7 +30,7 @@ export interface RoundsPlan {
   /** For files that live as long as a round. */
   readonly folder: string;
   readonly hasPercentiles?: boolean;
-  /** Evenly paced calls a second over all connections, in place of as fast as it goes. */
+  /** An open loop at this rate over all connections, in place of as fast as it goes; no TLS. */
   readonly callsPerSecond?: number;
   /** Of the first warm-up, before anything is known of a server's speed. */
   readonly firstCalls: number;
@@ -104,42 +106,63 @@ export async function runRound(
   calls: number,
 ): Promise<ClosedRound> {
   const { name, contender, path, message, trusted } = side;
-  const port = contender.port;
+  const { port } = contender;
   const isRight = (answer: Buffer): boolean => side.isRight(answer);
   const checked = { name, port, path, message, isRight, calls: plan.checkedCalls };
   await runCheckedCalls({ ...checked, ...(trusted && { trusted }) });
   const batchesBefore = await side.batches?.();
   const [before, cpuBeforeMs] = [await side.calls(), await contender.cpuMs()];
-  const report = await runH2load({
-    port,
-    path,
-    bodyFile: side.bodyFile,
-    calls,
-    ...level,
-    core: plan.clientCore,
-    isTls: trusted !== undefined,
-    ...(plan.hasPercentiles === true && { logFile: join(plan.folder, 'h2load.log') }),
-    ...(plan.callsPerSecond !== undefined && {
-      callsPerSecond: Math.round(plan.callsPerSecond / level.connections),
-    }),
-  });
+  const report = await drive(side, level, plan, calls);
   const [after, cpuAfterMs] = [await side.calls(), await contender.cpuMs()];
   const meanBatch = meanBatchOf(batchesBefore, await side.batches?.());
   if (after - before !== report.succeeded) {
     const counts = `the server answered ${after - before} calls, the client saw`;
     throw new StatusError(Code.INTERNAL, `${name}: ${counts} ${report.succeeded}`);
   }
+  return {
+    callsPerSecond: report.succeeded / report.seconds,
+    cpuUsPerCall: (((cpuAfterMs ?? Number.NaN) - (cpuBeforeMs ?? 0)) * 1_000) / report.succeeded,
+    p50Us: report.p50Us,
+    p99Us: report.p99Us,
+    meanBatch,
+  };
+}
+
+interface Driven {
+  readonly succeeded: number;
+  readonly seconds: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+async function drive(side: Side, level: Level, plan: RoundsPlan, calls: number): Promise<Driven> {
+  const { name, contender, path, bodyFile, trusted } = side;
+  const { clientCore, callsPerSecond } = plan;
+  if (callsPerSecond !== undefined) {
+    const seconds = calls / callsPerSecond;
+    // The nodes behind a proxy are on the clients' core. The warm-up is as fast as the round: all
+    // of it counts in what a call costs.
+    const report = await runOpenRound(side, {
+      ...{ clientCore, callsPerSecond, seconds, connections: level.connections },
+      ...{ warmUpCallsPerSecond: callsPerSecond, isCoreShared: true },
+    });
+    const { p50, p99 } = report.latencyUs;
+    const succeeded = report.ok + report.warmUpOk;
+    return { succeeded, seconds: seconds + report.warmUpSeconds, p50Us: p50, p99Us: p99 };
+  }
+  const report = await runH2load({
+    ...{ port: contender.port, path, bodyFile, calls, ...level },
+    core: clientCore,
+    isTls: trusted !== undefined,
+    ...(plan.hasPercentiles === true && { logFile: join(plan.folder, 'h2load.log') }),
+  });
   if (trusted !== undefined && report.tlsVersion !== 'TLSv1.3') {
     const took = `TLS 1.3 was wanted, it took ${report.tlsVersion}`;
     throw new StatusError(Code.INTERNAL, `${name}: ${took}`);
   }
-  return {
-    callsPerSecond: report.succeeded / report.seconds,
-    cpuUsPerCall: (((cpuAfterMs ?? Number.NaN) - (cpuBeforeMs ?? 0)) * 1_000) / report.succeeded,
-    p50Us: percentile(report.latenciesUs, 0.5),
-    p99Us: percentile(report.latenciesUs, 0.99),
-    meanBatch,
-  };
+  const { succeeded, seconds, latenciesUs } = report;
+  const [p50Us, p99Us] = [percentile(latenciesUs, 0.5), percentile(latenciesUs, 0.99)];
+  return { succeeded, seconds, p50Us, p99Us };
 }
 
 function meanBatchOf(before: readonly number[] = [], after: readonly number[] = []): number {

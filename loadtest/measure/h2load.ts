@@ -22,8 +22,6 @@ export interface H2loadOptions {
   readonly isTls: boolean;
   /** Given: each call's latency goes through this file, for percentiles. */
   readonly logFile?: string;
-  /** Calls a second on each connection, evenly paced; absent: as fast as answers come. */
-  readonly callsPerSecond?: number;
 }
 
 export interface H2loadReport {
@@ -68,7 +66,6 @@ function argumentsOf(options: H2loadOptions): string[] {
   const args = ['-c', String(core), 'h2load', '-n', String(calls), '-c', String(connections)];
   args.push('-m', String(streams), '-d', options.bodyFile);
   args.push('-H', 'content-type: application/grpc', '-H', 'te: trailers');
-  if (options.callsPerSecond !== undefined) args.push(`--rps=${options.callsPerSecond}`);
   if (options.logFile !== undefined) args.push(`--log-file=${options.logFile}`);
   args.push(`${options.isTls ? 'https' : 'http'}://127.0.0.1:${port}${path}`);
   return args;

@@ -7,7 +7,7 @@ import { nodeScript } from '../contender.ts';
 import type { OpenLoopReport } from '../open-loop.ts';
 import type { Side } from './side.ts';
 
-/** As the closed loop has. */
+/** As the closed loops have. */
 const CONNECTIONS = 4;
 /** A generator in JavaScript gets fast while it runs, and not with a few calls. */
 const WARM_UP_CALLS_PER_SECOND = 20_000;
@@ -30,17 +30,30 @@ export function errorsText(reports: readonly OpenLoopReport[]): string | undefin
   return [...counts].map(([what, count]) => `${what} ${count}`).join(', ');
 }
 
+export interface OpenRound {
+  readonly clientCore: number;
+  readonly callsPerSecond: number;
+  readonly seconds: number;
+  readonly connections?: number;
+  /** Before what is reported. */
+  readonly warmUpCallsPerSecond?: number;
+  /** Servers run on the clients' core too: the generator leaves it to them between calls. */
+  readonly isCoreShared?: boolean;
+}
+
 /** @throws INTERNAL when the server counts other than the generator. */
 export async function runOpenRound(
   side: Side,
-  clientCore: number,
-  callsPerSecond: number,
-  seconds: number,
-): Promise<OpenLoopReport> {
+  round: OpenRound,
+): Promise<OpenLoopReport & { readonly warmUpSeconds: number }> {
   const { name, contender, path, bodyFile } = side;
-  const warmUp = [WARM_UP_CALLS_PER_SECOND, Math.min(WARM_UP_SECONDS, seconds)];
-  const numbers = [callsPerSecond, seconds, CONNECTIONS, ...warmUp].map(String);
+  const { clientCore, callsPerSecond, seconds, connections = CONNECTIONS } = round;
+  const { warmUpCallsPerSecond = WARM_UP_CALLS_PER_SECOND, isCoreShared = false } = round;
+  const warmUpSeconds = Math.min(WARM_UP_SECONDS, seconds);
+  const warmUp = [warmUpCallsPerSecond, warmUpSeconds];
+  const numbers = [callsPerSecond, seconds, connections, ...warmUp].map(String);
   const args = [String(contender.port), path, bodyFile, ...numbers];
+  if (isCoreShared) args.push('shared');
   const [node = '', ...script] = nodeScript('open-loop.ts', args);
   const pinned = ['-c', String(clientCore), node, ...GENERATOR_FLAGS, ...script];
   const before = await side.calls();
@@ -51,5 +64,5 @@ export async function runOpenRound(
     const counts = `the server answered ${counted} calls, the client saw ${seen}`;
     throw new StatusError(Code.INTERNAL, `${name}: ${counts}`);
   }
-  return report;
+  return { ...report, warmUpSeconds };
 }
