@@ -1,5 +1,5 @@
 import test from 'ava';
-import { createTickEnd, TURN_WORK_MS } from './tick-end.ts';
+import { createTickEnd, READS_ALONE, TURN_WORK_MS } from './tick-end.ts';
 
 /** Turns of the event loop that come when told. */
 function world() {
@@ -13,6 +13,8 @@ function world() {
     pass: (ms: number): void => {
       nowMs += ms;
     },
+    /** What was said since it was last asked. */
+    heard: (): string => said.splice(0).join(' '),
     /** What was said in the turn's end. */
     turn: (): string => {
       const ends = due.splice(0);
@@ -83,4 +85,49 @@ test('a callback that throws keeps no other from being called', (t) => {
   t.throws(turn, { message: 'broken' });
   t.is(turn(), 'work send');
   t.is(turn(), '');
+});
+
+/** A read that leaves work; what was said by the end of it. */
+function read(of: ReturnType<typeof world>, reader: number, isAll = true): string {
+  const { tickEnd, say, heard } = of;
+  tickEnd.beginRead();
+  tickEnd.work(() => {
+    say(`work-${reader}`)();
+    tickEnd.send(say(`send-${reader}`));
+  });
+  tickEnd.endRead(reader, isAll);
+  return heard();
+}
+
+test('a reader that has been alone for a while does not wait for the turn to end', (t) => {
+  const one = world();
+  for (let reads = 0; reads < READS_ALONE; reads += 1) {
+    t.is(read(one, 1), '');
+    t.is(one.turn(), 'work-1 send-1');
+  }
+  t.is(read(one, 1), 'work-1 send-1');
+  t.is(one.due(), 0, 'no immediate is set');
+  one.tickEnd.beginRead();
+  one.tickEnd.endRead(2, true);
+  t.is(read(one, 1), 'work-1 send-1', 'a read that leaves nothing is nobody');
+  t.is(read(one, 1, false), '', 'there is more to be read');
+  t.is(read(one, 1), '', 'something waits for the end of the turn already');
+  t.is(one.turn(), 'work-1 work-1 send-1 send-1');
+});
+
+test('readers that take turns, or meet in one, wait for the end of the turn', (t) => {
+  const both = world();
+  for (let reads = 0; reads < 3 * READS_ALONE; reads += 1) {
+    t.is(read(both, 1), '');
+    if (reads % 2 === 0) t.is(read(both, 2), '');
+    t.not(both.turn(), '');
+  }
+  for (let reads = 0; reads <= READS_ALONE; reads += 1) {
+    read(both, 1);
+    both.turn();
+  }
+  t.is(read(both, 1), 'work-1 send-1');
+  t.is(read(both, 2), '', 'a second one');
+  t.is(read(both, 1), '');
+  t.is(both.turn(), 'work-2 work-1 send-2 send-1');
 });

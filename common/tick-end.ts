@@ -5,6 +5,10 @@
 // Both come after everything that was ready in the turn: one batch takes all of its requests, one
 // write all of a connection's answers. What is added to a phase while it runs, or after it, waits
 // for the next turn, so that a turn always ends.
+//
+// Where one reader alone has brought something for a while, nothing else will come in the turn: its
+// end begins with the end of the read, which saves the way through the event loop. A second reader
+// ends that, so what comes over several connections meets in one batch as before.
 
 /**
  * Once so much of a turn went into work, the rest of it waits for the next turn, where it is first:
@@ -12,11 +16,21 @@
  */
 export const TURN_WORK_MS = 2;
 
+/** So many reads of one reader in a row, and of no other that left something, make it alone. */
+export const READS_ALONE = 16;
+
 export interface TickEnd {
   /** Calls back once, when the turn has read what was ready. */
   work(callback: () => void): void;
   /** Calls back once, after the turn's work. */
   send(callback: () => void): void;
+  /** Something is being read, and handled: up to endRead(), which must follow. */
+  beginRead(): void;
+  /**
+   * @param reader its number, to tell it from others
+   * @param isAll nothing more is there to be read now
+   */
+  endRead(reader: number, isAll: boolean): void;
 }
 
 export interface TickEndOptions {
@@ -30,14 +44,18 @@ export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
   const works = new Waiting();
   const sends = new Waiting();
   let isSet = false;
+  let isReading = false;
+  let lastReader = Number.NaN;
+  let readsAlone = 0;
 
   function set(): void {
-    if (isSet) return;
+    if (isSet || isReading) return;
     isSet = true;
     atTurnEnd(end);
   }
 
   function end(): void {
+    isSet = true;
     let work = works.take();
     let send: Entry | undefined;
     try {
@@ -70,6 +88,17 @@ export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
     send(callback) {
       sends.add(callback);
       set();
+    },
+    beginRead() {
+      isReading = true;
+    },
+    endRead(reader, isAll) {
+      isReading = false;
+      if (works.first === undefined && sends.first === undefined) return;
+      readsAlone = reader === lastReader && !isSet ? readsAlone + 1 : 0;
+      lastReader = reader;
+      if (isAll && readsAlone >= READS_ALONE) end();
+      else set();
     },
   };
 }

@@ -2,8 +2,9 @@
 // that a tick has to send leaves in one write.
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { type TickEnd, tickEnd } from '../../../common/tick-end.ts';
-import { giveRead } from '../../read-memory.ts';
+import { giveRead, READ_BUFFER } from '../../read-memory.ts';
 import type { Connection } from '../connection/connection.ts';
 import { OUTPUT_BYTES } from '../connection/send-queue.ts';
 
@@ -23,6 +24,8 @@ const PAUSE_BYTES = 2 * OUTPUT_BYTES;
 /** setTimeout takes no longer ones; the deadline is looked at again then. */
 const LONGEST_TIMER_MS = 3_600_000;
 
+let connections = 0;
+
 export class ConnectionSocket {
   readonly #socket: Duplex;
   readonly #connection: Connection;
@@ -35,6 +38,9 @@ export class ConnectionSocket {
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
   readonly #tickEnd: TickEnd;
+  readonly #number = ++connections;
+  /** A read of less has left nothing in the socket; 0: there is no telling. */
+  readonly #allBelowBytes: number;
   readonly #onTickEnd = (): void => {
     this.#isWoken = false;
     this.flush();
@@ -47,6 +53,9 @@ export class ConnectionSocket {
     this.#connection = connection;
     this.#nowMs = nowMs;
     if (socket instanceof Socket) socket.setNoDelay(true);
+    // What TLS has decrypted comes in several pieces.
+    const isPlain = socket instanceof Socket && !(socket instanceof TLSSocket);
+    this.#allBelowBytes = isPlain ? READ_BUFFER.length : 0;
     socket.on('data', (chunk: Buffer) => this.#onBytes(chunk, 0, chunk.length));
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error) => connection.lost(`the socket failed: ${error.message}`));
@@ -100,10 +109,12 @@ export class ConnectionSocket {
       return;
     }
     this.#isBusy = true;
+    this.#tickEnd.beginRead();
     try {
       this.#connection.receive(bytes, this.#nowMs(), start, end);
     } finally {
       this.#isBusy = false;
+      this.#tickEnd.endRead(this.#number, end - start < this.#allBelowBytes);
     }
     this.flush();
   };
