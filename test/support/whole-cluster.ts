@@ -18,8 +18,10 @@ import { MemoryRegistry } from '../../registry/memory.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { NODE_METHODS, startRouter } from '../../router/router.ts';
 import { startNode } from '../../server/node.ts';
+import type { BlobStore } from '../../stores/blobs/blobs.ts';
 import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { MemoryDatasets } from '../../stores/datasets/memory.ts';
+import type { DocumentStore } from '../../stores/documents/documents.ts';
 import { MemoryDocuments } from '../../stores/documents/memory.ts';
 import type { Backend } from '../../transport/backend.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
@@ -45,22 +47,31 @@ export interface ClusterRegistry {
   readonly timing: LeaderConfig;
 }
 
-/** @param teardown takes what ends the cluster, as AVA's t.teardown does. */
+export interface ClusterStores {
+  readonly documents: DocumentStore;
+  readonly blobs: BlobStore;
+}
+
+/**
+ * @param teardown takes what ends the cluster, as AVA's t.teardown does.
+ * @param stores the catalog's and the artifacts', which stay their opener's to close; default: in
+ *   memory and in a folder
+ */
 export async function wholeCluster(
   teardown: (end: () => Promise<void>) => void,
   over: ClusterRegistry = inMemory(),
+  stores?: ClusterStores,
 ): Promise<WholeCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-cluster-'));
   teardown(() => rm(folder, { recursive: true, force: true }));
-  const blobs = await openDirectoryBlobs(join(folder, 'blobs'));
-  teardown(() => blobs.close());
+  const { documents, blobs } = stores ?? (await ownStores(teardown, folder));
   const open = (): Registry => {
     const registry = over.open();
     teardown(() => registry.close());
     return registry;
   };
   const shared = {
-    catalog: new Catalog(new MemoryDocuments()),
+    catalog: new Catalog(documents),
     datasets: new MemoryDatasets(),
     ...{ blobs, log, clock: systemClock, dateMs: Date.now },
   };
@@ -128,6 +139,15 @@ export async function wholeCluster(
 function inMemory(): ClusterRegistry {
   const registry = new MemoryRegistry(systemClock);
   return { open: () => registry, timing: SINGLE_PROCESS_TIMING };
+}
+
+async function ownStores(
+  teardown: (end: () => Promise<void>) => void,
+  folder: string,
+): Promise<ClusterStores> {
+  const blobs = await openDirectoryBlobs(join(folder, 'blobs'));
+  teardown(() => blobs.close());
+  return { documents: new MemoryDocuments(), blobs };
 }
 
 /** The registry as one node reaches it: once that is dead, nothing of it comes through. */
