@@ -100,10 +100,9 @@ for (const isLocal of [false, true]) {
 
   test(`${where}: a deadline ends a stream that is still open`, async (t) => {
     const { client, openCalls } = await cluster(t, { n1: ONE }, isLocal);
-    const stream = client.duplex('ModelStreamInfer', {}, { deadline: Date.now() + 2_000 });
-    const { told, ended } = listen(stream);
+    const stream = client.duplex('ModelStreamInfer', {}, { deadline: Date.now() + 1_000 });
+    const { ended } = listen(stream);
     stream.write(request('a', [1, 1]));
-    await until('it is answered', () => told.length === 1);
     t.is((await ended).code, status.DEADLINE_EXCEEDED);
     await until('nothing is left', () => openCalls() === 0);
   });
