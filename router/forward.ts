@@ -5,11 +5,13 @@
 import type { Clock } from '../common/clock.ts';
 import { parseVersion } from '../common/names.ts';
 import { Code, type StatusError } from '../common/status.ts';
+import type { CallTracer } from '../common/tracing/call-tracer.ts';
 import type { ModelCall } from '../proto/oip/scan.ts';
 import { isServingPath, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
 import { servableNotFound, unknownLabel } from '../proto/tfs/words.ts';
 import { type Backend, ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
+import type { ForwardSpan } from './forward-span.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
@@ -44,6 +46,8 @@ export interface ForwarderOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly metrics: RouterMetrics;
+  /** Undefined: no call is recorded. */
+  readonly tracer?: CallTracer | undefined;
   /**
    * Where there is one, it gets what would be refused or would wait here: it has the last word.
    * Undefined: this router has.
@@ -69,6 +73,8 @@ export abstract class Forward implements Waiter {
   sentMs = 0;
   isRetry = false;
   isIdempotent = true;
+  /** Undefined: it is not recorded. */
+  span: ForwardSpan | undefined = undefined;
 
   abstract readonly path: string;
   abstract readonly deadlineMs: number;
@@ -123,6 +129,8 @@ export abstract class Forward implements Waiter {
 const NOBODY: ReadonlySet<string> = new Set();
 
 export class Forwarder {
+  /** For calls as they come. */
+  readonly tracer: CallTracer | undefined;
   readonly #options: ForwarderOptions;
   readonly #budget = new RetryBudget();
   #wakeAtMs = Number.POSITIVE_INFINITY;
@@ -130,6 +138,7 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.tracer = options.tracer;
   }
 
   /** The table or the nodes changed: calls that wait may go on. */
@@ -208,6 +217,7 @@ export class Forwarder {
     this.#budget.began();
     forward.upstream = upstream;
     forward.sentMs = nowMs;
+    if (forward.span !== undefined) forward.span.sent(upstream.id, route.version);
     forward.isIdempotent = route.isIdempotent;
     forward.send(route);
   }
@@ -282,6 +292,7 @@ export class Forwarder {
   #count(forward: Forward, code: Code): void {
     const { metrics, table } = this.#options;
     metrics.answered(forward.model, table.isKnown(forward.model), code);
+    if (forward.span !== undefined) forward.span.ended(forward.model, code);
   }
 }
 

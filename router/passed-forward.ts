@@ -9,6 +9,7 @@ import { ErrorCode } from '../transport/http2/frames/constants.ts';
 import type { HeaderField } from '../transport/http2/hpack/header-field.ts';
 import type { RawCall, RawCallee, RawCaller, RawRequest } from '../transport/raw-call.ts';
 import { Forward, type Ready } from './forward.ts';
+import { ForwardSpan } from './forward-span.ts';
 import type { PassOn } from './pass-on.ts';
 import { KEPT_REQUEST_BYTES, PassedRequest } from './passed-request.ts';
 import { versionField } from './version-field.ts';
@@ -42,6 +43,8 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.#call = call;
     this.#isStream = isStream;
     this.#owner = owner;
+    const { tracer } = owner.forwarder;
+    if (tracer !== undefined) this.span = ForwardSpan.begin(tracer, call);
     this.#request = new PassedRequest(call.path, isStream, owner.maxMessageBytes);
   }
 
@@ -105,7 +108,8 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.#sentPieces = 0;
     this.#isPrefixSent = false;
     this.#isEndSent = false;
-    this.#out = opener.open(call.path, call.fields, call.deadlineMs, this, this.sentMs);
+    const fields = this.span === undefined ? call.fields : this.span.fields(call.fields);
+    this.#out = opener.open(call.path, fields, call.deadlineMs, this, this.sentMs);
     this.#sendOn(this.#out);
   }
 

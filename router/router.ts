@@ -4,6 +4,7 @@ import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { unavailable } from '../common/status.ts';
+import type { CallTracer } from '../common/tracing/call-tracer.ts';
 import { GRPCInferenceServiceDefinition } from '../proto/gen/inference/grpc_service.ts';
 import { MODEL_SERVICE, PREDICTION_PATHS, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -67,6 +68,8 @@ export interface RouterOptions {
   readonly lead?: Backend;
   /** Other threads' routers have read what this one knows: see Router.refresh. Default: none. */
   readonly othersRefreshed?: () => Promise<void>;
+  /** Undefined: no call is recorded. */
+  readonly tracer?: CallTracer | undefined;
 }
 
 export interface Router {
@@ -99,7 +102,10 @@ export function startRouter(options: RouterOptions): Router {
     waitingBytes: () => room.bytes,
     knownNodes: () => upstreams.size,
   });
-  const forwarder = new Forwarder({ table, upstreams, room, clock, random, metrics, lead });
+  const { tracer } = options;
+  const forwarder = new Forwarder({
+    ...{ table, upstreams, room, clock, random, metrics, lead, tracer },
+  });
   const readiness = new Readiness();
   const changes = new Changes();
   const health = new Health();

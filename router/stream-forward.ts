@@ -5,6 +5,7 @@ import { Code, StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
 import type { Metadata, StreamCall } from '../transport/backend.ts';
 import { Forward, type Forwarder } from './forward.ts';
+import { ForwardSpan } from './forward-span.ts';
 
 /** Waits for the stream's first message, and sends it on. */
 export function forwardStream(call: StreamCall, forwarder: Forwarder): void {
@@ -28,6 +29,7 @@ class StreamForward extends Forward {
     this.call = call;
     this.forwarder = forwarder;
     this.deadlineMs = Math.min(call.deadlineMs, forwarder.waitsUntilMs());
+    this.span = ForwardSpan.begin(forwarder.tracer, call);
   }
 
   get path(): string {
@@ -144,7 +146,8 @@ class Leg implements StreamCall {
     return this.#forward.call.path;
   }
   get metadata(): Metadata {
-    return this.#forward.call.metadata;
+    const { call, span } = this.#forward;
+    return span === undefined ? call.metadata : span.metadata(call.metadata);
   }
   /** The caller's own, if it has one. */
   get deadlineMs(): number {

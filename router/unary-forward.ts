@@ -4,6 +4,7 @@ import { Code, type StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
 import type { Backend, Metadata, UnaryCall } from '../transport/backend.ts';
 import { Forward, type Forwarder, type Ready } from './forward.ts';
+import { ForwardSpan } from './forward-span.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { versionField } from './version-field.ts';
 
@@ -15,6 +16,7 @@ export function forwardUnary(call: UnaryCall, forwarder: Forwarder, metrics: Rou
   } catch (thrown) {
     const error = statusOf(thrown);
     metrics.answered('', false, error.code);
+    forward.span?.ended('', error.code);
     call.fail(error);
     return;
   }
@@ -32,6 +34,8 @@ class UnaryForward extends Forward {
     super();
     this.call = call;
     this.forwarder = forwarder;
+    const { tracer } = forwarder;
+    if (tracer !== undefined) this.span = ForwardSpan.begin(tracer, call);
   }
 
   get path(): string {
@@ -64,6 +68,7 @@ class UnaryForward extends Forward {
 
   override handOver(lead: Backend): boolean {
     this.#isHandedOver = true;
+    this.span = undefined;
     this.#attempt = new Attempt(this, this.call.request);
     lead.unary(this.#attempt);
     return true;
@@ -104,9 +109,9 @@ class Attempt implements UnaryCall {
   #isDone = false;
 
   constructor(forward: UnaryForward, request: Uint8Array) {
-    const { call } = forward;
+    const { call, span } = forward;
     this.path = call.path;
-    this.metadata = call.metadata;
+    this.metadata = span === undefined ? call.metadata : span.metadata(call.metadata);
     this.deadlineMs = call.deadlineMs;
     this.peer = call.peer;
     this.request = request;

@@ -7,6 +7,7 @@ import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { checkName } from '../common/names.ts';
 import { type StatusError, unavailable } from '../common/status.ts';
+import type { CallTracer } from '../common/tracing/call-tracer.ts';
 import { MODEL_SERVICE, PREDICTION_SERVICE } from '../proto/tfs/services.ts';
 import { diskError } from '../stores/disk-error.ts';
 import type { Backend } from '../transport/backend.ts';
@@ -48,6 +49,8 @@ export interface NodeOptions {
   readonly sideThreads?: SideThreads;
   /** Of the software. */
   readonly serverVersion: string;
+  /** Undefined: no call is recorded. */
+  readonly tracer?: CallTracer | undefined;
   /** After a hung run, when the node has drained: the process must end, and be started anew. */
   readonly onFatal: (error: StatusError) => void;
 }
@@ -109,11 +112,15 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
       isReady: () => state.isReady,
       serverVersion: options.serverVersion,
       nowMs: () => clock.nowMs(),
+      tracer: options.tracer,
       otherStatistics: sideThreads && (() => sideThreads.statistics()),
     },
     log,
   );
-  const serving = createServingBackend({ table, nowMs: () => clock.nowMs() }, log);
+  const serving = createServingBackend(
+    { table, nowMs: () => clock.nowMs(), tracer: options.tracer },
+    log,
+  );
   let draining: Promise<void> | undefined;
   const node: InferenceNode = {
     backend: guarded(mergeBackends([inference.backend, serving]), state),

@@ -7,7 +7,7 @@ import { readUpSettings } from '../up/settings.ts';
 
 const EXAMPLES = `
 Every flag may be given as a variable: --grpc-port 0 as TORUS_GRPC_PORT=0, --demo as
-TORUS_DEMO=true. A flag wins.
+TORUS_DEMO=true. A flag wins. OTEL_EXPORTER_OTLP_ENDPOINT stands for --trace-otlp too.
 
 Examples:
   torus up --demo                              train and serve two models on data that comes along
@@ -31,6 +31,14 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
     'where models run whose configuration does not say: inline, worker, or auto (default auto)',
   ],
   ['--model-repository <dir>', "import a model repository in Triton's layout at start"],
+  [
+    '--trace-otlp <url>',
+    'send spans of calls to this collector, OTLP over HTTP (default: none are made)',
+  ],
+  [
+    '--trace-sample <ratio>',
+    'of the calls that come without a traceparent, this part is traced (default 0.01)',
+  ],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];
 
@@ -40,6 +48,12 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
 function switchVariables(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
   const given = ['demo', 'insecure'].map((name) => [name, env[variableOf(`--${name}`)] ?? '']);
   return Object.fromEntries(given.filter(([, value]) => value !== ''));
+}
+
+/** What every program that speaks OTLP knows. Ours wins. */
+function standardVariables(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
+  const endpoint = env.OTEL_EXPORTER_OTLP_ENDPOINT ?? '';
+  return endpoint === '' ? {} : { traceOtlp: endpoint };
 }
 
 export function upCommand(parent: Command): void {
@@ -56,7 +70,11 @@ export function upCommand(parent: Command): void {
       const write = (text: string): boolean => process.stderr.write(text);
       const output = createOutput(false, (text) => process.stdout.write(text), write);
       try {
-        const settings = readUpSettings({ ...switchVariables(process.env), ...command.opts() });
+        const settings = readUpSettings({
+          ...standardVariables(process.env),
+          ...switchVariables(process.env),
+          ...command.opts(),
+        });
         const { runUp } = await import('../up/run.ts');
         await runUp(settings);
       } catch (thrown) {

@@ -37,6 +37,7 @@ import {
   ROUTER,
 } from './plane.ts';
 import { countConnections, openFirst } from './plane-listener.ts';
+import { openPlaneTracing, type PlaneTracing } from './plane-tracing.ts';
 import { VERSION } from './version.ts';
 
 interface RunningNode {
@@ -61,6 +62,7 @@ class DataPlane implements LeadFunctions {
   readonly #nodes = new Map<string, RunningNode>();
   /** Where the side threads' functions are called. */
   readonly #sides: readonly PortCaller[];
+  #tracing: PlaneTracing | undefined;
   #router: Router | undefined;
   #listener: OwnGrpcListener | undefined;
 
@@ -75,6 +77,7 @@ class DataPlane implements LeadFunctions {
 
   start = async (): Promise<LeadOpened> => {
     const { settings } = this.#data;
+    this.#tracing = await openPlaneTracing(settings, this.#metrics);
     const sideThreads = new Map<string, SideThreads>();
     for (let at = 0; at < settings.nodes && this.#sides.length > 0; at += 1) {
       const id = nodeIdAt(at);
@@ -123,6 +126,7 @@ class DataPlane implements LeadFunctions {
         unloadModel: async (model) => void (await control.call('unloadModel', model)),
       },
       version: VERSION,
+      tracer: this.#tracing?.router,
       othersRefreshed: async () => {
         await Promise.allSettled(this.#sides.map((side) => side.call(REFRESH)));
       },
@@ -160,6 +164,7 @@ class DataPlane implements LeadFunctions {
       loadModel: this.#loadModel,
       ...(sideThreads && { sideThreads }),
       serverVersion: VERSION,
+      tracer: this.#tracing?.node(id),
       onFatal: (error) => parentPort?.postMessage({ fatal: error.message }),
     });
     const whole = mergeBackends([node.backend, healthService(node.health, log)]);
@@ -201,6 +206,7 @@ class DataPlane implements LeadFunctions {
       listener.stop();
       await node.stop();
     }
+    await this.#tracing?.close();
     const { registryPorts, controlPort, sides } = this.#data;
     const sidePorts = sides.flatMap(({ calls, functions }) => [calls, functions]);
     for (const port of [...registryPorts, controlPort, ...sidePorts]) port.close();

@@ -54,3 +54,15 @@ test('two listeners on one port are refused, free ports may repeat', (t) => {
   t.throws(() => readUpSettings({ nodePort: '65535' }), { message: /node 2 is past 65535/ });
   t.notThrows(() => readUpSettings({ grpcPort: '0', httpPort: '0', nodePort: '0', nodes: '9' }));
 });
+
+test('spans: off by default; the address of a collector with or without its path', (t) => {
+  t.like(readUpSettings({}), { traceOtlp: undefined, traceSample: 0.01 });
+  const otlp = (traceOtlp: string) => readUpSettings({ traceOtlp }).traceOtlp;
+  t.is(otlp('http://127.0.0.1:4318'), 'http://127.0.0.1:4318/v1/traces');
+  t.is(otlp('https://tempo/otlp/'), 'https://tempo/otlp/v1/traces');
+  t.is(otlp('http://c:4318/v1/traces'), 'http://c:4318/v1/traces');
+  t.is(readUpSettings({ traceSample: '1' }).traceSample, 1);
+  t.throws(() => readUpSettings({ traceOtlp: '127.0.0.1:4317', traceSample: '1.5' }), {
+    message: /^--trace-otlp .*such as http.*\n--trace-sample "1.5": must be a number from 0 to 1/,
+  });
+});

@@ -2,6 +2,7 @@
 // all that is wrong is said at once.
 import { z } from 'zod';
 import { invalidArgument } from '../../common/status.ts';
+import { tracesEndpoint } from '../../common/tracing/endpoint.ts';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
 import { flagOf } from '../flags.ts';
 import { defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
@@ -9,6 +10,8 @@ import { defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
 export const DEFAULT_PORTS = { grpc: 8001, http: 8000, metrics: 8002, admin: 8003, blob: 8004 };
 export const FIRST_NODE_PORT = 8011;
 export const MAX_NODES = 64;
+/** Few, since a call that is recorded costs several times one that is not. */
+export const DEFAULT_TRACE_SAMPLE = 0.01;
 
 export interface UpSettings {
   readonly host: string;
@@ -28,6 +31,10 @@ export interface UpSettings {
   readonly modelRepository: string | undefined;
   readonly isDemo: boolean;
   readonly isInsecure: boolean;
+  /** Where spans of calls go, with the path; undefined: none are made. */
+  readonly traceOtlp: string | undefined;
+  /** Of the calls that come without a traceparent, 0 to 1. */
+  readonly traceSample: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -68,6 +75,20 @@ const schema = z.object({
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,
   insecure: yes,
+  traceOtlp: z
+    .string()
+    .refine(
+      (address) => tracesEndpoint(address) !== undefined,
+      'must be the address of a collector, such as http://127.0.0.1:4318',
+    )
+    .transform((address) => tracesEndpoint(address))
+    .optional(),
+  traceSample: z
+    .string()
+    .regex(/^(\d+\.?\d*|\.\d+)$/, 'must be a number from 0 to 1')
+    .transform(Number)
+    .refine((ratio) => ratio <= 1, 'must be a number from 0 to 1')
+    .default(DEFAULT_TRACE_SAMPLE),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 });
 
@@ -81,8 +102,8 @@ export function readUpSettings(flags: RawFlags): UpSettings {
         return `${flagOf(key)} ${JSON.stringify(flags[key])}: ${issue.message}`;
       });
   if (!parsed.success || problems.length > 0) throw invalidArgument(problems.join('\n'));
-  const { demo, insecure, modelRepository, ...rest } = parsed.data;
-  return { ...rest, modelRepository, isDemo: demo, isInsecure: insecure };
+  const { demo, insecure, modelRepository, traceOtlp, ...rest } = parsed.data;
+  return { ...rest, modelRepository, traceOtlp, isDemo: demo, isInsecure: insecure };
 }
 
 /** Two listeners on one port. */

@@ -22,6 +22,7 @@ import {
   type SideFunctions,
 } from './plane.ts';
 import { countConnections, openBeside } from './plane-listener.ts';
+import { openPlaneTracing, type PlaneTracing } from './plane-tracing.ts';
 import { VERSION } from './version.ts';
 
 /** Callers of nodes' own listeners, at the end: those of the router's have gone by then. */
@@ -40,6 +41,7 @@ class SidePlane implements SideFunctions {
   readonly #lead: CallingThread;
   readonly #leadPort: PortCaller;
   readonly #nodes: Standing[] = [];
+  #tracing: PlaneTracing | undefined;
   #router: Router | undefined;
   #listener: OwnGrpcListener | undefined;
 
@@ -55,6 +57,7 @@ class SidePlane implements SideFunctions {
 
   start = async (lead: LeadOpened): Promise<void> => {
     const { settings, registryPort } = this.#data;
+    this.#tracing = await openPlaneTracing(settings, this.#metrics);
     const nodes = new Map<string, SideNode>();
     for (let at = 0; at < settings.nodes; at += 1) {
       const id = nodeIdAt(at);
@@ -71,6 +74,7 @@ class SidePlane implements SideFunctions {
       log: this.#log.child({ role: 'router' }),
       metrics: this.#metrics,
       version: VERSION,
+      tracer: this.#tracing.router,
       lead: this.#lead.backend(ROUTER, lead.routerMethods),
     });
     this.#router = router;
@@ -90,6 +94,7 @@ class SidePlane implements SideFunctions {
       clock: systemClock,
       dateMs: Date.now,
       metrics,
+      tracer: this.#tracing?.node(id),
       log: this.#log.child({ role: 'node', node: id }),
     });
     const listener = await this.#open(id, node.backend, port, '--node-port', metrics);
@@ -132,6 +137,7 @@ class SidePlane implements SideFunctions {
     await Promise.all(this.#nodes.map(({ listener }) => listener.drain(NODE_DRAIN_MS)));
     this.#router?.stop();
     await Promise.all(this.#nodes.map(({ node }) => node.stop()));
+    await this.#tracing?.close();
     this.#lead.close();
     const { registryPort, lead } = this.#data;
     for (const port of [registryPort, lead.functions]) port.close();

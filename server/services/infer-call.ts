@@ -1,6 +1,7 @@
 // A ModelInfer call on its way through the batcher, from a checked request to the answer's bytes.
 import { Code, type StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { Tensor } from '../../common/tensor.ts';
+import type { CallSpan } from '../../common/tracing/call-tracer.ts';
 import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
@@ -12,6 +13,7 @@ import { encodeResponse } from '../infer/response.ts';
 import { reshaped, type ServedSignature } from '../infer/signature.ts';
 import type { InferRequest, RowOutputs } from '../loaded-model.ts';
 import type { CallableVersion } from '../model-table.ts';
+import { endSpan, recordRun } from './infer-span.ts';
 
 export class InferCall implements InferRequest {
   readonly inputs: readonly Tensor[];
@@ -25,6 +27,8 @@ export class InferCall implements InferRequest {
   queue: RequestQueue | undefined = undefined;
   next: Waiting | undefined = undefined;
   previous: Waiting | undefined = undefined;
+  /** Undefined: it is not recorded. */
+  span: CallSpan | undefined = undefined;
   protected readonly asked: Asked<CallableVersion>;
   readonly #call: UnaryCall;
   /** UTF-8; empty: the request has none. */
@@ -52,18 +56,25 @@ export class InferCall implements InferRequest {
   succeed(outputs: RowOutputs): void {
     const call = this.#call;
     call.onCancel = undefined;
+    if (this.span !== undefined) recordRun(this.span, outputs);
     try {
       const { answer } = this.asked;
       const filled = answer === undefined ? undefined : fillAnswer(answer, outputs, this.#id);
       call.succeed(filled ?? this.encode(outputs));
-    } catch (error) {
-      call.fail(statusOf(error));
+      if (this.span !== undefined) endSpan(this.span, this.asked.served.signature, Code.OK);
+    } catch (thrown) {
+      this.#failWith(statusOf(thrown));
     }
   }
 
   fail(error: StatusError): void {
     this.#call.onCancel = undefined;
-    this.#call.fail(this.queueEndsFirst ? queueError(error, this.#idText()) : error);
+    this.#failWith(this.queueEndsFirst ? queueError(error, this.#idText()) : error);
+  }
+
+  #failWith(error: StatusError): void {
+    this.#call.fail(error);
+    if (this.span !== undefined) endSpan(this.span, this.asked.served.signature, error.code);
   }
 
   #idText(): string {

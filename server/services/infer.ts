@@ -1,13 +1,14 @@
 // ModelInfer: bytes in, recognised or decoded and checked, into the model's batcher.
 import { statusOf } from '../../common/status.ts';
-import type { Tensor } from '../../common/tensor.ts';
+import type { CallTracer } from '../../common/tracing/call-tracer.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import { checkRequest } from '../infer/check.ts';
 import { checkClassifiable } from '../infer/classification.ts';
-import { type Asked, KnownHeads } from '../infer/known-heads.ts';
+import { KnownHeads } from '../infer/known-heads.ts';
 import { decodeRequest } from '../infer/request.ts';
 import type { CallableVersion, ModelTable } from '../model-table.ts';
 import { InferCall, submitCall } from './infer-call.ts';
+import { endSpan } from './infer-span.ts';
 
 const NO_ID = new Uint8Array(0);
 
@@ -17,12 +18,17 @@ export type FindsVersions = Pick<ModelTable<CallableVersion>, 'find' | 'generati
 export class ModelInfer {
   readonly #table: FindsVersions;
   readonly #nowMs: () => number;
+  readonly #tracer: CallTracer | undefined;
   readonly #known = new KnownHeads<CallableVersion>();
 
-  /** @param nowMs the clock that deadlines of calls are on */
-  constructor(table: FindsVersions, nowMs: () => number) {
+  /**
+   * @param nowMs the clock that deadlines of calls are on
+   * @param tracer undefined: no call is recorded
+   */
+  constructor(table: FindsVersions, nowMs: () => number, tracer?: CallTracer) {
     this.#table = table;
     this.#nowMs = nowMs;
+    this.#tracer = tracer;
   }
 
   /** Never throws. */
@@ -35,13 +41,17 @@ export class ModelInfer {
     const { request } = call;
     const head = this.#known.find(request, this.#table.generation);
     if (head === undefined) return false;
-    this.#submit(call, head, this.#known.inputs(head, request), this.#known.id(request));
+    const inputs = this.#known.inputs(head, request);
+    const asking = new InferCall(call, head, inputs, this.#known.id(request));
+    if (this.#tracer !== undefined) asking.span = this.#tracer.begin(call);
+    submitCall(asking, call, head, this.#nowMs);
     return true;
   }
 
   #decode(call: UnaryCall): void {
     let served: CallableVersion | undefined;
     const startMs = this.#nowMs();
+    const span = this.#tracer?.begin(call);
     try {
       const raw = decodeRequest(call.request);
       served = this.#table.find(raw.modelName, raw.modelVersion);
@@ -51,19 +61,14 @@ export class ModelInfer {
       }
       const asked = this.#known.learn(call.request, checked, served);
       const id = raw.id === '' ? NO_ID : Buffer.from(raw.id);
-      this.#submit(call, asked, checked.inputs, id);
-    } catch (error) {
+      const asking = new InferCall(call, asked, checked.inputs, id);
+      asking.span = span;
+      submitCall(asking, call, asked, this.#nowMs);
+    } catch (thrown) {
       served?.statistics.requestFailed('OTHER', (this.#nowMs() - startMs) * 1e6);
-      call.fail(statusOf(error));
+      const error = statusOf(thrown);
+      call.fail(error);
+      if (span !== undefined) endSpan(span, served?.signature, error.code);
     }
-  }
-
-  #submit(
-    call: UnaryCall,
-    asked: Asked<CallableVersion>,
-    inputs: readonly Tensor[],
-    id: Uint8Array,
-  ): void {
-    submitCall(new InferCall(call, asked, inputs, id), call, asked, this.#nowMs);
   }
 }

@@ -2,6 +2,7 @@
 // own way, on which nothing is allocated that needs not be; everything else is small and rare.
 import type { Log } from '../../common/log.ts';
 import { Code, StatusError } from '../../common/status.ts';
+import type { CallTracer } from '../../common/tracing/call-tracer.ts';
 import {
   ModelConfigRequest,
   ModelConfigResponse,
@@ -62,6 +63,8 @@ export interface InferenceServiceOptions {
   readonly serverVersion: string;
   /** The clock that deadlines are on. */
   readonly nowMs: () => number;
+  /** Undefined: no call is recorded. */
+  readonly tracer?: CallTracer | undefined;
   /** What other threads that serve for this node counted. Undefined: there are none. */
   readonly otherStatistics: (() => Promise<readonly ModelStatistics[]>) | undefined;
 }
@@ -176,8 +179,8 @@ export function createInferenceService(
   options: InferenceServiceOptions,
   log: Log,
 ): InferenceService {
-  const { table, nowMs } = options;
-  const infer = new ModelInfer(table, nowMs);
+  const { table, nowMs, tracer } = options;
+  const infer = new ModelInfer(table, nowMs, tracer);
   const streams = new ModelStreamInfer(infer, nowMs);
   // The hot path deserves to be by itself: no promise, no decoded message.
   const hot: Backend = {

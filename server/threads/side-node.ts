@@ -4,6 +4,7 @@ import type { Clock } from '../../common/clock.ts';
 import type { Log } from '../../common/log.ts';
 import type { Metrics } from '../../common/metrics.ts';
 import { unavailable } from '../../common/status.ts';
+import type { CallTracer } from '../../common/tracing/call-tracer.ts';
 import type { ModelStatistics } from '../../proto/gen/inference/grpc_service.ts';
 import { scanModelCall } from '../../proto/oip/scan.ts';
 import type { Backend, UnaryCall } from '../../transport/backend.ts';
@@ -33,6 +34,8 @@ export interface SideNodeOptions {
   /** Milliseconds since 1970, for what people read. */
   readonly dateMs: () => number;
   readonly metrics: Metrics;
+  /** Undefined: no call is recorded here. */
+  readonly tracer?: CallTracer | undefined;
   readonly log: Log;
 }
 
@@ -53,7 +56,7 @@ const ELSEWHERE = 'elsewhere';
 export function createSideNode(options: SideNodeOptions): SideNode {
   const { id, lead } = options;
   const models = new SideModels(options);
-  const infer = new ModelInfer(models, () => options.clock.nowMs());
+  const infer = new ModelInfer(models, () => options.clock.nowMs(), options.tracer);
   const unaryInfer = (call: UnaryCall): void => {
     if (infer.unaryIfKnown(call)) return;
     if (models.isHere(call)) infer.unary(call);

@@ -21,7 +21,7 @@ export interface Lone {
 /** Files by path: bytes, or text. Starts a node over them; ready when this resolves. */
 export async function start(
   files: Record<string, Uint8Array | string>,
-  more: Pick<NodeOptions, 'sideThreads'> = {},
+  more: Pick<NodeOptions, 'sideThreads' | 'tracer'> = {},
 ): Promise<Lone> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-node-'));
   const repository = join(folder, 'models');

@@ -3,6 +3,7 @@
 import { systemClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
 import { createMetrics } from '../../common/metrics.ts';
+import type { CallTracer } from '../../common/tracing/call-tracer.ts';
 import { MemoryRegistry } from '../../registry/memory.ts';
 import { NODE_METHODS, startRouter } from '../../router/router.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
@@ -27,8 +28,16 @@ export interface ServedNode extends Lone {
   kill(): void;
 }
 
-async function serveNode(id: string, files: Files) {
-  const lone = await start(files);
+/** Who records calls. */
+export interface Tracers {
+  readonly router: CallTracer | undefined;
+  node(id: string): CallTracer | undefined;
+}
+
+const UNRECORDED: Tracers = { router: undefined, node: () => undefined };
+
+async function serveNode(id: string, files: Files, tracer: CallTracer | undefined) {
+  const lone = await start(files, { tracer });
   const listener = await serveGrpc({ backend: lone.node.backend, host: '127.0.0.1', port: 0, log });
   const copies = Object.keys(files).flatMap((path) => {
     const [model = '', version = '', file] = path.split('/');
@@ -52,10 +61,14 @@ async function serveNode(id: string, files: Files) {
  * @param nodes the files of each node, by its id
  * @param isLocal the nodes are in the router's process: no socket is between
  */
-export async function startNodeCluster(nodes: Record<string, Files>, isLocal = false) {
+export async function startNodeCluster(
+  nodes: Record<string, Files>,
+  isLocal = false,
+  tracers = UNRECORDED,
+) {
   const registry = new MemoryRegistry(systemClock);
   const started = await Promise.all(
-    Object.entries(nodes).map(([id, files]) => serveNode(id, files)),
+    Object.entries(nodes).map(([id, files]) => serveNode(id, files, tracers.node(id))),
   );
   const known = new Map(
     started.flatMap(({ copies }) =>
@@ -70,6 +83,7 @@ export async function startNodeCluster(nodes: Record<string, Files>, isLocal = f
   const metrics = createMetrics();
   const router = startRouter({
     ...{ registry, clock: systemClock, random: Math.random, log, metrics, version: '1' },
+    tracer: tracers.router,
     connect: (address) => connectGrpc({ address, methods: NODE_METHODS }),
     ...(isLocal && {
       localBackends: new Map(started.map(({ served }) => [served.id, served.node.backend])),

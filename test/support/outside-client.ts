@@ -14,6 +14,7 @@ const PROTO = fileURLToPath(new URL('../../proto', import.meta.url));
 
 type Unary = (
   request: unknown,
+  metadata: Metadata,
   options: { deadline: number },
   done: (error: ServiceError | null, answer: Record<string, unknown>) => void,
 ) => void;
@@ -25,7 +26,11 @@ type Duplex = (
 
 export interface OutsideClient {
   /** @throws grpc-js' ServiceError */
-  call(method: string, request: unknown): Promise<Record<string, unknown>>;
+  call(
+    method: string,
+    request: unknown,
+    metadata?: Record<string, string>,
+  ): Promise<Record<string, unknown>>;
   /** A stream in both directions, without a deadline where none is given. */
   duplex(
     method: string,
@@ -65,19 +70,28 @@ export function outsideClient(address: string, origin = INFERENCE): OutsideClien
     credentials.createInsecure(),
   );
   return {
-    call: (method, request) =>
+    call: (method, request, metadata = {}) =>
       new Promise((resolve, reject) => {
         const options = { deadline: Date.now() + 30_000 };
-        (client[method] as Unary).call(client, request, options, (error, answer) => {
-          if (error === null) resolve(answer);
-          else reject(error);
-        });
+        (client[method] as Unary).call(
+          client,
+          request,
+          sent(metadata),
+          options,
+          (error, answer) => {
+            if (error === null) resolve(answer);
+            else reject(error);
+          },
+        );
       }),
-    duplex: (method, metadata = {}, options = {}) => {
-      const sent = new Metadata();
-      for (const [key, value] of Object.entries(metadata)) sent.set(key, value);
-      return (client[method] as Duplex).call(client, sent, options);
-    },
+    duplex: (method, metadata = {}, options = {}) =>
+      (client[method] as Duplex).call(client, sent(metadata), options),
     close: () => client.close(),
   };
+}
+
+function sent(metadata: Record<string, string>): Metadata {
+  const all = new Metadata();
+  for (const [key, value] of Object.entries(metadata)) all.set(key, value);
+  return all;
 }

@@ -1,6 +1,7 @@
 // TensorFlow Serving's Predict over the models of this node: the same checks, queue and batches as
 // ModelInfer; its errors say what TensorFlow Serving says where it has words for them.
 import { Code, invalidArgument, StatusError, statusOf } from '../../../common/status.ts';
+import type { CallTracer } from '../../../common/tracing/call-tracer.ts';
 import { datatypeOf } from '../../../proto/tfs/data-types.ts';
 import type { ModelSpecFields } from '../../../proto/tfs/model-spec.ts';
 import {
@@ -18,6 +19,7 @@ import type { ServedSignature } from '../../infer/signature.ts';
 import type { RowOutputs } from '../../loaded-model.ts';
 import type { ModelTable, ServedVersion } from '../../model-table.ts';
 import { InferCall, submitCall } from '../infer-call.ts';
+import { endSpan } from '../infer-span.ts';
 
 /** The one signature that every model here has. */
 export const DEFAULT_SIGNATURE = 'serving_default';
@@ -27,17 +29,23 @@ const NO_ID = new Uint8Array(0);
 export class Predict {
   readonly #table: ModelTable;
   readonly #nowMs: () => number;
+  readonly #tracer: CallTracer | undefined;
 
-  /** @param nowMs the clock that deadlines of calls are on */
-  constructor(table: ModelTable, nowMs: () => number) {
+  /**
+   * @param nowMs the clock that deadlines of calls are on
+   * @param tracer undefined: no call is recorded
+   */
+  constructor(table: ModelTable, nowMs: () => number, tracer?: CallTracer) {
     this.#table = table;
     this.#nowMs = nowMs;
+    this.#tracer = tracer;
   }
 
   /** Never throws. */
   unary(call: UnaryCall): void {
     let served: ServedVersion | undefined;
     const startMs = this.#nowMs();
+    const span = this.#tracer?.begin(call);
     try {
       const sent = decodePredict(call.request);
       served = findServable(this.#table, sent.spec);
@@ -47,10 +55,13 @@ export class Predict {
       const sizeBytes = checked.inputs.reduce((sum, { bytes }) => sum + bytes.length, 0);
       const asked = { served, checked, sizeBytes, answer: undefined };
       const request = new PredictCall(call, asked, checked.inputs, NO_ID);
+      request.span = span;
       submitCall(request, call, asked, this.#nowMs);
-    } catch (error) {
+    } catch (thrown) {
       served?.statistics.requestFailed('OTHER', (this.#nowMs() - startMs) * 1e6);
-      call.fail(statusOf(error));
+      const error = statusOf(thrown);
+      call.fail(error);
+      if (span !== undefined) endSpan(span, served?.signature, error.code);
     }
   }
 }

@@ -3,6 +3,7 @@
 // TensorFlow's own; the models here take tensors, so callers are told to use Predict.
 import type { Log } from '../../../common/log.ts';
 import { Code, StatusError } from '../../../common/status.ts';
+import type { CallTracer } from '../../../common/tracing/call-tracer.ts';
 import {
   GetModelMetadataRequest,
   GetModelMetadataResponse,
@@ -50,10 +51,13 @@ export interface ServingOptions {
   readonly table: ModelTable;
   /** The clock that deadlines are on. */
   readonly nowMs: () => number;
+  /** Undefined: no call is recorded. */
+  readonly tracer?: CallTracer | undefined;
 }
 
-export function createServingBackend({ table, nowMs }: ServingOptions, log: Log): Backend {
-  const predict = new Predict(table, nowMs);
+export function createServingBackend(options: ServingOptions, log: Log): Backend {
+  const { table, nowMs, tracer } = options;
+  const predict = new Predict(table, nowMs, tracer);
   const hot: Backend = {
     methods: new Map([[PREDICT, 'unary']]),
     unary: (call) => predict.unary(call),
