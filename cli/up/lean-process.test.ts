@@ -7,7 +7,7 @@ import { leanStart } from './lean-process.ts';
 
 const FLAGS = [
   '--max-semi-space-size=8',
-  '--heap-growing-percent=30',
+  '--heap-growing-percent=100',
   '--no-parallel-scavenge',
   '--expose-gc',
 ];
