@@ -43,9 +43,10 @@ async function traced(t: ExecutionContext, isLocal: boolean, sampleRatio: number
   const of = (service: string) => collector.spans.filter((span) => span.service === service);
   return {
     ...cluster,
-    /** Once all has been sent. */
-    async spans() {
+    /** Once so many have been sent. */
+    async spans(count: number) {
       await tracing.close();
+      await collector.sees(({ length }) => length >= count);
       return { router: of('torus-router'), node: of('torus-node'), all: collector.spans };
     },
   };
@@ -63,7 +64,7 @@ for (const isLocal of [false, true]) {
   test(`${where}: a sampled call: router and node are children of its caller`, async (t) => {
     const { client, spans } = await traced(t, isLocal, 0);
     await client.call('ModelInfer', request(), SAMPLED);
-    const { router, node, all } = await spans();
+    const { router, node, all } = await spans(2);
     t.is(all.length, 2);
     for (const span of all) {
       t.is(span.traceId, TRACE);
@@ -87,7 +88,7 @@ for (const isLocal of [false, true]) {
   test(`${where}: a trace that begins at the router has its node's span below`, async (t) => {
     const { client, spans } = await traced(t, isLocal, 1);
     await client.call('ModelInfer', request());
-    const { router, node } = await spans();
+    const { router, node } = await spans(2);
     t.is(router[0]?.parentSpanId, '');
     t.is(node[0]?.parentSpanId, router[0]?.spanId);
     t.is(node[0]?.traceId, router[0]?.traceId);
@@ -97,7 +98,7 @@ for (const isLocal of [false, true]) {
     const { client, spans } = await traced(t, isLocal, 0);
     await client.call('ModelInfer', request());
     await client.call('ModelInfer', request(), { traceparent: `00-${TRACE}-${SPAN}-00` });
-    t.deepEqual((await spans()).all, []);
+    t.deepEqual((await spans(0)).all, []);
   });
 
   test(`${where}: mistakes end their spans with their code`, async (t) => {
@@ -108,7 +109,7 @@ for (const isLocal of [false, true]) {
     t.is((await refused(unknown)).code, Code.NOT_FOUND);
     const nonsense = client.call('ModelInfer', request({ model_version: 'x' }), SAMPLED);
     t.is((await refused(nonsense)).code, Code.INVALID_ARGUMENT);
-    const { router, node } = await spans();
+    const { router, node } = await spans(4);
     t.deepEqual(
       router.map(({ attributes }) => attributes['rpc.grpc.status_code']),
       [Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.INVALID_ARGUMENT],
@@ -128,7 +129,7 @@ for (const isLocal of [false, true]) {
     for (let at = 0; at < 3; at += 1) stream.write(request());
     stream.end();
     await ended;
-    const { router, node } = await spans();
+    const { router, node } = await spans(4);
     t.deepEqual([router.length, node.length], [1, 3]);
     t.true(node.every(({ parentSpanId }) => parentSpanId === SPAN));
   });
@@ -145,7 +146,7 @@ for (const isLocal of [false, true]) {
     const asked = { model_spec: { name: 'add' }, inputs: { a: tensor, b: tensor } };
     await client.call('Predict', asked, SAMPLED);
     await refused(client.call('Predict', { ...asked, output_filter: ['x'] }, SAMPLED));
-    const { router, node } = await spans();
+    const { router, node } = await spans(4);
     t.deepEqual([router.length, node.length], [2, 2]);
     t.deepEqual(
       node.map(({ attributes }) => [
@@ -166,7 +167,7 @@ test('a call that was sent again says so, and where it ended', async (t) => {
   const [first] = nodes;
   first?.kill();
   for (let round = 0; round < 10; round += 1) await client.call('ModelInfer', request(), SAMPLED);
-  const { router } = await spans();
+  const { router } = await spans(20);
   t.true(router.every(({ attributes }) => attributes['torus.node.id'] === 'n2'));
   const again = router.filter(({ attributes }) => Number(attributes['torus.resends']) > 0);
   t.true(again.length > 0, 'some met the node that is gone');
@@ -181,6 +182,6 @@ test('a caller that goes ends its spans too', async (t) => {
   await until('it is at the node', () => nodes[0]?.openCalls() === 1);
   stream.cancel();
   await until('nothing is left', () => openCalls() === 0 && nodes[0]?.openCalls() === 0);
-  const { router } = await spans();
+  const { router } = await spans(2);
   t.like(router[0]?.attributes, { 'rpc.grpc.status_code': Code.CANCELLED });
 });

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { until } from '../../test/support/small-cluster.ts';
 import { startTraceCollector } from '../../test/support/trace-collector.ts';
 import { createMetrics } from '../metrics.ts';
 import { Code } from '../status.ts';
@@ -42,6 +43,7 @@ test("a span is a child of the caller's, and says what gRPC's conventions ask fo
   span?.end(Code.UNAVAILABLE);
   span?.end(Code.OK);
   await tracing.close();
+  await collector.sees((spans) => spans.length === 1);
   t.deepEqual(collector.paths, ['/v1/traces']);
   t.is(collector.spans.length, 1);
   t.like(collector.spans[0], {
@@ -61,6 +63,7 @@ test("a span is a child of the caller's, and says what gRPC's conventions ask fo
       'torus.model.name': 'm',
     },
   });
+  await until('it is counted', async () => (await counted()).exported === 1);
   t.deepEqual(await counted(), { exported: 1, failed: 0, dropped: 0 });
   collector.stop();
 });
@@ -72,6 +75,7 @@ test("a mistake of the caller is no error of the server's", async (t) => {
     tracer.begin(call())?.end(code);
   }
   await tracing.close();
+  await collector.sees((spans) => spans.length === 4);
   t.deepEqual(
     collector.spans.map(({ status }) => status),
     [0, 0, 0, 2],
@@ -97,6 +101,7 @@ test('unsampled calls make no spans; chance begins traces, and only where they m
   const below = node.begin(call(first?.traceparentToAdd));
   for (const span of [below, first, wrong]) span?.end(Code.OK);
   await tracing.close();
+  await collector.sees((spans) => spans.length === 3);
   const [child, root, other] = collector.spans;
   t.is(child?.parentSpanId, root?.spanId);
   t.is(child?.traceId, root?.traceId);
