@@ -1,5 +1,4 @@
 // Who may use the registry: users and passwords of Redis, TLS, and secrets that stay secret.
-import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { Code } from '../../common/status.ts';
+import { makeCertificate } from '../../test/support/certificate.ts';
 import {
   NO_REDIS,
   type RedisServer,
@@ -18,16 +18,10 @@ import { skip } from '../../test/support/skip.ts';
 import { node as nodeRecord, plan } from '../../test/support/small-cluster.ts';
 import type { Registry } from '../registry.ts';
 import { CALL_TIMEOUT_MS } from './connection.ts';
-import { openOnRedis } from './redis.contract.ts';
+import { openOnRedis, RIGHTS } from './redis.contract.ts';
 
 const LONG_MS = 600_000;
 const SECRET = 'p@ss word/:?#%';
-
-/** What the operator's guide gives a user of the registry. */
-const RIGHTS = [
-  ...['~torus:*', '&torus:*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection'],
-  ...['+time', '+info', '-flushall', '-flushdb', '-swapdb', '-script|flush'],
-];
 
 /** Those that are to fail ask with the product's own limit. */
 function open(t: ExecutionContext, address: string, callTimeoutMs?: number): Registry {
@@ -95,13 +89,8 @@ async function users(t: ExecutionContext): Promise<void> {
 async function overTls(t: ExecutionContext): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-tls-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
+  if (!makeCertificate(folder)) return skip(t, 'no openssl to make a certificate');
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const made = spawnSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-    ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-    ...['-keyout', key, '-out', cert, '-days', '1'],
-  ]);
-  if (made.status !== 0) return skip(t, 'no openssl to make a certificate');
   const server = await start(t);
   // The server of the tests may be built without TLS: this ends it in front of one.
   const front = createServer({ key: await readFile(key), cert: await readFile(cert) }, (socket) => {
@@ -118,7 +107,7 @@ async function overTls(t: ExecutionContext): Promise<void> {
   t.teardown(() => new Promise<void>((resolve) => front.close(() => resolve())));
   const bound = front.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
-  const address = `rediss://127.0.0.1:${port}`;
+  const address = `rediss://localhost:${port}`;
   const trusting = open(t, `${address}?ca=${encodeURIComponent(cert)}`);
   await useAll(t, trusting);
   const distrusting = open(t, address, CALL_TIMEOUT_MS);

@@ -15,7 +15,7 @@ import { node as nodeRecord, plan } from '../../test/support/small-cluster.ts';
 import type { Registry } from '../registry.ts';
 import { CALL_TIMEOUT_MS } from './connection.ts';
 import { keysOf } from './keys.ts';
-import { openOnRedis, redisContract } from './redis.contract.ts';
+import { CLUSTER_RIGHTS, openOnRedis, RIGHTS, redisContract } from './redis.contract.ts';
 
 const LONG_MS = 600_000;
 const BOUND_MS = CALL_TIMEOUT_MS + 10_000;
@@ -139,6 +139,24 @@ if (redisProgram() === undefined) {
   const group = startClusterGroup();
   test.after.always(async () => (await group).end());
   redisContract('cluster', async () => (await group).address);
+  test('a user with the rights that are told for a cluster', async (t) => {
+    const { address, servers } = await group;
+    for (const server of servers) {
+      await expectOk(server, 'ACL', 'SETUSER', 'torus', 'on', '>pw', ...RIGHTS, ...CLUSTER_RIGHTS);
+    }
+    const registry = openOnRedis(address.replace('://', '://torus:pw@'));
+    t.teardown(() => registry.close());
+    let hints = 0;
+    registry.watch(() => {
+      hints += 1;
+    });
+    await untilTrue('it hears', () => hints > 0);
+    t.true(await registry.acquireLease({ name: 'acl', owner: 'a', epoch: 1 }, LONG_MS));
+    await untilTrue('it hears itself', async () => {
+      await registry.announce('jobs');
+      return hints > 2;
+    });
+  });
   for (const [title, body] of Object.entries(tests)) {
     test(title, async (t) => body(t, await scene(t)));
   }

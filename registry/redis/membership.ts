@@ -14,7 +14,7 @@ import {
   readCopies,
   readNode,
 } from './records.ts';
-import { list, triples, word } from './replies.ts';
+import { list, pairs, triples, word } from './replies.ts';
 
 /** A cluster of more nodes is refused: what every router reads must stay bounded. */
 export const MAX_NODES = 10_000;
@@ -22,8 +22,16 @@ export const MAX_NODES = 10_000;
 export const READ_BUDGET_BYTES = 4 * 1024 * 1024;
 /** Asked for in one call. */
 const COPIES_A_CALL = 500;
+/** A digest, in base64. */
+const MAX_STAMP_BYTES = 64;
 /** Held of all nodes together. */
 const MAX_HELD_COPIES_CHARACTERS = 512 * 1024 * 1024;
+
+interface HeldRecord {
+  readonly text: string;
+  /** undefined: of a newer schema. */
+  readonly node: NodeRecord | undefined;
+}
 
 interface HeldCopies {
   readonly stamp: string;
@@ -41,7 +49,8 @@ export interface MembershipOptions {
 
 export class RedisMembership {
   readonly #options: MembershipOptions;
-  /** As last read, by node id. */
+  /** Both as last read, by node id: what is unchanged is not checked again. */
+  #records = new Map<string, HeldRecord>();
   #held = new Map<string, HeldCopies>();
 
   constructor(options: MembershipOptions) {
@@ -84,21 +93,23 @@ export class RedisMembership {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const live = await this.#live();
-    const nodes: NodeRecord[] = [];
-    for (const [id, text] of live) {
-      const node = readNode(text, { key: this.#key(2), field: id });
-      if (node.kind === 'value') nodes.push(node.value);
-      else this.#options.refuse(node.reason);
+    const reply = await this.#run('read-nodes', [MAX_NODES, MAX_RECORD_BYTES]);
+    const records = new Map<string, HeldRecord>();
+    for (const [id, text] of pairs(list(reply, this.#options.keys.membership))) {
+      const known = this.#records.get(id);
+      records.set(id, known?.text === text ? known : this.#readRecord(id, text));
     }
+    this.#records = records;
+    const nodes = [...records.values()].flatMap(({ node }) => (node === undefined ? [] : [node]));
     return nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   async copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
-    const live = await this.#live();
+    const reply = await this.#run('read-stamps', [MAX_NODES, MAX_STAMP_BYTES]);
+    const live = pairs(list(reply, this.#options.keys.membership));
     const held = new Map<string, HeldCopies>();
     const changed: string[] = [];
-    for (const [id, , stamp] of live) {
+    for (const [id, stamp] of live) {
       const known = this.#held.get(id);
       if (known?.stamp === stamp) held.set(id, known);
       else changed.push(id);
@@ -122,9 +133,11 @@ export class RedisMembership {
     return new Map(known);
   }
 
-  async #live(): Promise<ReturnType<typeof triples>> {
-    const reply = await this.#run('read-nodes', [MAX_NODES, MAX_RECORD_BYTES]);
-    return triples(list(reply, this.#options.keys.membership));
+  #readRecord(id: string, text: string): HeldRecord {
+    const read = readNode(text, { key: this.#key(2), field: id });
+    if (read.kind === 'value') return { text, node: read.value };
+    this.#options.refuse(read.reason);
+    return { text, node: undefined };
   }
 
   /** The first ones of `ids`, at least one; undefined for a node that is gone by now. */

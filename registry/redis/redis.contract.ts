@@ -10,6 +10,14 @@ import { RedisRegistry } from './redis-registry.ts';
 const options = { clock: systemClock, log: createLog({ role: 'test', level: 'silent' }) };
 let count = 0;
 
+/** What docs/decisions/0022 tells operators to give a user of the registry. */
+export const RIGHTS = [
+  ...['~torus:*', '&torus:*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection'],
+  ...['+time', '+info', '-flushall', '-flushdb', '-swapdb', '-script|flush'],
+];
+/** In a cluster, besides. */
+export const CLUSTER_RIGHTS = ['+cluster|slots', '+cluster|info'];
+
 /** For what must work however busy the machine is; the product's own limit is tested apart. */
 export const PATIENT_MS = 30_000;
 

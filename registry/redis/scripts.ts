@@ -9,6 +9,7 @@ const KEY_COUNTS = {
   'put-copies': 5,
   'remove-node': 5,
   'read-nodes': 5,
+  'read-stamps': 5,
   'read-copies': 5,
   'acquire-lease': 2,
   'renew-lease': 2,

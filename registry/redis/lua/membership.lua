@@ -36,3 +36,18 @@ local function is_known(id, incarnation)
     and redis.call('HEXISTS', KEYS[3], id) == 1
     and redis.call('HEXISTS', KEYS[4], id) == 1
 end
+
+-- For readers: ARGV[2] most nodes, ARGV[3] most bytes of a value in KEYS[at]. The ids of the live
+-- nodes, or nil and what the reader is to answer.
+local function live_nodes(at)
+  local now = now_ms()
+  sweep(now)
+  local count = redis.call('ZCARD', KEYS[1])
+  if count > tonumber(ARGV[2]) then return nil, { 'too_many', tostring(count) } end
+  local live = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
+  for _, id in ipairs(live) do
+    local bytes = redis.call('HSTRLEN', KEYS[at], id)
+    if bytes > tonumber(ARGV[3]) then return nil, { 'too_large', id, tostring(bytes) } end
+  end
+  return live
+end
