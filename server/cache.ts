@@ -194,6 +194,7 @@ export class VersionCache {
           await this.#fetchFile(file, join(temporary, FILES, file.path), onBytes);
         }
         await writeDurably(join(temporary, MANIFEST), [manifestBytes]);
+        for (const inner of foldersOf(files)) await syncFolder(join(temporary, inner));
         await rename(temporary, join(this.#folder, name));
         await syncFolder(this.#folder);
       });
@@ -312,6 +313,15 @@ async function isWhole(folder: string, files: readonly ManifestFile[]): Promise<
   } catch {
     return false;
   }
+}
+
+/** Every folder below a version's own, and that one, in which there is a name. */
+function foldersOf(files: readonly ManifestFile[]): ReadonlySet<string> {
+  const folders = new Set(['.', FILES]);
+  for (const { path } of files) {
+    for (let at = dirname(path); at !== '.'; at = dirname(at)) folders.add(join(FILES, at));
+  }
+  return folders;
 }
 
 function sizeOf({ files }: Manifest): number {

@@ -2,7 +2,6 @@
 // a SQLite file of this one.
 import { invalidArgument } from '../../common/status.ts';
 import type { DocumentStore } from './documents.ts';
-import { openPostgresDocuments } from './postgres.ts';
 import { openSqliteDocuments } from './sqlite.ts';
 
 export interface OpenDocumentsOptions {
@@ -18,7 +17,11 @@ export async function openDocuments(
   address: string,
   options: OpenDocumentsOptions = {},
 ): Promise<DocumentStore> {
-  if (/^postgres(ql)?:/.test(address)) return await openPostgresDocuments(address, options);
+  if (/^postgres(ql)?:/.test(address)) {
+    // Its driver is only loaded when it is used.
+    const { openPostgresDocuments } = await import('./postgres.ts');
+    return await openPostgresDocuments(address, options);
+  }
   const path = address.replace(/^sqlite:(\/\/(?=\/))?/, '');
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(path)?.[1];
   if (path !== '' && scheme === undefined) return openSqliteDocuments(path);

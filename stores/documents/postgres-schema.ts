@@ -53,14 +53,18 @@ async function create(pool: Pool): Promise<number> {
   const ignore = (): void => undefined;
   client.on('error', ignore);
   try {
+    // Before the transaction, not in it: a session hears of others' new tables when it begins one,
+    // and would else go by what it knew before it waited for the lock.
+    await client.query(`SELECT pg_advisory_lock(${LOCK_KEY})`);
     await client.query('BEGIN');
-    await client.query(`SELECT pg_advisory_xact_lock(${LOCK_KEY})`);
     const found = await schemaOf(client);
     if (found === undefined) await client.query(CREATE);
     await client.query('COMMIT');
+    await client.query(`SELECT pg_advisory_unlock(${LOCK_KEY})`);
     client.release();
     return found ?? POSTGRES_SCHEMA;
   } catch (thrown) {
+    // The lock goes with its session.
     client.release(true);
     throw thrown;
   } finally {

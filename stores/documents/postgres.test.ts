@@ -9,7 +9,7 @@ import { hasPostgres, startPostgres } from '../../test/support/postgres-server.t
 import { skip } from '../../test/support/skip.ts';
 import { tcpProxy } from '../../test/support/tcp-proxy.ts';
 import { documentsContract } from './documents.contract.ts';
-import type { DocumentStore } from './documents.ts';
+import type { Document, DocumentStore } from './documents.ts';
 import { openDocuments } from './open.ts';
 import { openPostgresDocuments, type PostgresDocumentsOptions } from './postgres.ts';
 import { POSTGRES_SCHEMA } from './postgres-schema.ts';
@@ -67,7 +67,21 @@ function inProcess(t: ExecutionContext, url: string, body: string): ChildProcess
   return child;
 }
 
+const countOf = (document: Document | undefined): number =>
+  ((document?.body ?? { n: 0 }) as { n: number }).n;
+
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once('close', resolve));
+
+withServer('many that open an empty database at once make its tables once', async (t, running) => {
+  for (let turn = 0; turn < 5; turn += 1) {
+    const url = await running.database();
+    const stores = await Promise.all(Array.from({ length: 8 }, () => openPostgresDocuments(url)));
+    for (const store of stores) {
+      t.deepEqual(await store.list('model'), []);
+      await store.close();
+    }
+  }
+});
 
 withServer('processes that start and write at once lose no change', async (t, running) => {
   const url = await running.database();
@@ -165,6 +179,42 @@ withServer('a server that falls silent is UNAVAILABLE within a bound', async (t,
   proxy.restore();
   t.like(await store.get('model', 'm'), { revision: 1 });
 });
+
+withServer(
+  'writers whose connections are cut lose nothing and write nothing twice',
+  async (t, running) => {
+    const direct = new URL(await running.database());
+    const proxy = await tcpProxy(running.port);
+    t.teardown(() => proxy.end());
+    direct.port = String(proxy.port);
+    const stores = [await opened(t, direct.href), await opened(t, direct.href)];
+    await stores[0]?.put('count', 'c', { n: 0 }, 0);
+    let [written, unknown, cuts] = [0, 0, 0];
+    const writers = stores.map(async (store) => {
+      while (cuts < 40) {
+        try {
+          const found = await store.get('count', 'c');
+          await store.put('count', 'c', { n: countOf(found) + 1 }, found?.revision ?? 0);
+          written += 1;
+          // Cut at moments that differ from one to the next.
+          if (written % 5 !== 0) continue;
+          setImmediate(() => proxy.restore());
+          cuts += 1;
+        } catch (error) {
+          const { code } = error as StatusError;
+          if (code === Code.UNAVAILABLE) unknown += 1;
+          else if (code !== Code.ABORTED) throw error;
+        }
+      }
+    });
+    await Promise.all(writers);
+    const last = await (await opened(t, direct.href)).get('count', 'c');
+    const n = countOf(last);
+    t.is(last?.revision, n + 1);
+    t.true(n >= written && n <= written + unknown, `${written} <= ${n} <= ${written + unknown}`);
+    t.true(unknown > 0);
+  },
+);
 
 withServer('a statement that another session holds up ends', async (t, running) => {
   const url = await running.database();
