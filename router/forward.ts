@@ -251,9 +251,10 @@ export class Forwarder {
     return upstreams.usable(route.nodes, clock.nowMs(), forward.strangers).length === 0;
   }
 
+  /** What a node has said no to is answered so: the lead would ask it once more. */
   #handsOver(forward: Forward): boolean {
     const { lead } = this.#options;
-    return lead !== undefined && forward.handOver(lead);
+    return lead !== undefined && forward.refusal === undefined && forward.handOver(lead);
   }
 
   #wait(forward: Forward): void {

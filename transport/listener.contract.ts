@@ -12,8 +12,8 @@ import { skip } from '../test/support/skip.ts';
 import type { Backend } from './backend.ts';
 import { ConnectionLost } from './backend.ts';
 import { Callee, CHAT, ECHO, FAIL, HANG } from './callee.contract.ts';
+import type { GrpcListener, ServeOptions } from './grpc-listener.ts';
 import { connect } from './grpcjs/client.ts';
-import type { GrpcListener, ServeOptions } from './grpcjs/server.ts';
 import { invokeStream, invokeUnary } from './invoke.ts';
 
 const NOTHING = new Uint8Array();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
 import { createLog, type Log } from '../../common/log.ts';
-import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
+import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
 import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
@@ -36,8 +36,9 @@ import {
   REFRESH,
   ROUTER,
 } from './plane.ts';
-import { countConnections, openFirst } from './plane-listener.ts';
+import { openFirst } from './plane-listener.ts';
 import { openPlaneTracing, type PlaneTracing } from './plane-tracing.ts';
+import { countThread } from './thread-metrics.ts';
 import { VERSION } from './version.ts';
 
 interface RunningNode {
@@ -71,8 +72,11 @@ class DataPlane implements LeadFunctions {
     this.#log = createLog({ level: data.settings.logLevel });
     this.#loadModel = createLoadModel(undefined, { execution: data.settings.execution });
     this.#sides = data.sides.map(({ functions }) => callOverPort(functions));
-    collectLoopLag(this.#metrics, 'data-plane');
-    countConnections(this.#metrics, 'data-plane', () => this.#listeners());
+    countThread(this.#metrics, {
+      name: 'data-plane',
+      listeners: () => this.#listeners(),
+      handedOver: () => 0,
+    });
   }
 
   start = async (): Promise<LeadOpened> => {
@@ -190,8 +194,12 @@ class DataPlane implements LeadFunctions {
     ),
   ];
 
-  drainRouter = async (): Promise<void> => {
+  closePort = async (): Promise<void> => {
     this.#router?.retire();
+    this.#listener?.closePort();
+  };
+
+  drainRouter = async (): Promise<void> => {
     await this.#listener?.drain();
   };
 
@@ -222,6 +230,7 @@ function portOf(port: MessagePort | undefined): MessagePort {
 
 if (parentPort !== null) {
   const plane = new DataPlane(workerData as LeadData);
-  const { start, snapshots, waitingFor, drainRouter, drainNodes, stop } = plane;
-  servePort(parentPort, { start, snapshots, waitingFor, drainRouter, drainNodes, stop });
+  const { start, snapshots, waitingFor, closePort, drainRouter, drainNodes, stop } = plane;
+  const functions = { start, snapshots, waitingFor, closePort, drainRouter, drainNodes, stop };
+  servePort(parentPort, functions);
 }

@@ -1,6 +1,5 @@
 // A gRPC listener of one I/O thread. Where there are several threads they share the port, each
 // with its part of the limits.
-import { Gauge } from 'prom-client';
 import type { Log } from '../../common/log.ts';
 import type { Metrics } from '../../common/metrics.ts';
 import type { Backend } from '../../transport/backend.ts';
@@ -41,23 +40,4 @@ export async function openBeside(options: PlaneListenerOptions): Promise<OwnGrpc
   });
   counts.watch(listener);
   return listener;
-}
-
-/** How connections are spread, which sums over threads don't show. */
-export function countConnections(
-  metrics: Metrics,
-  thread: string,
-  listeners: () => Iterable<OwnGrpcListener>,
-): void {
-  new Gauge({
-    name: 'torus_io_thread_connections',
-    help: 'Open gRPC connections of an I/O thread',
-    labelNames: ['thread'],
-    registers: [metrics],
-    collect() {
-      let sum = 0;
-      for (const { held } of listeners()) sum += held.connections;
-      this.set({ thread }, sum);
-    },
-  });
 }

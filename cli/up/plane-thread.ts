@@ -71,6 +71,9 @@ export function startPlaneThread(options: PlaneThreadOptions): PlaneThread {
       return (await Promise.all(all.map((thread) => thread.waitingFor()))).flat();
     },
     async drain() {
+      // First of all threads: those who are told to go must not find another one's port open, which
+      // closes in the next moment and takes along whom it has not accepted yet.
+      await Promise.allSettled(all.map((thread) => thread.closePort()));
       // What side threads have taken may have to be answered by the lead's nodes.
       await Promise.allSettled(all.map((thread) => thread.drainRouter()));
       await lead.drainNodes();
@@ -153,6 +156,7 @@ function commonFunctions(call: PortCaller['call']) {
   return {
     snapshots: async () => (await call('snapshots')) as readonly MetricsSnapshot[],
     waitingFor: async () => (await call('waitingFor')) as readonly string[],
+    closePort: async () => void (await call('closePort')),
     drainRouter: async () => void (await call('drainRouter')),
     stop: async () => void (await call('stop')),
   };

@@ -58,6 +58,10 @@ export interface PlaneFunctions {
   snapshots(): Promise<readonly MetricsSnapshot[]>;
   /** What is not ready yet; empty: ready. */
   waitingFor(): Promise<readonly string[]>;
+  /** The router is not ready any more, and takes no more connections. */
+  closePort(): Promise<void>;
+  /** Resolves when the router's callers have their answers, and have gone. */
+  drainRouter(): Promise<void>;
   /** Ends everything; the thread then ends by itself. */
   stop(): Promise<void>;
 }
@@ -65,8 +69,6 @@ export interface PlaneFunctions {
 export interface LeadFunctions extends PlaneFunctions {
   /** Opens all listeners. */
   start(): Promise<LeadOpened>;
-  /** Takes no more connections; resolves when the router's callers have their answers. */
-  drainRouter(): Promise<void>;
   /** Tells the registry, lets calls that are under way end. */
   drainNodes(): Promise<void>;
 }
@@ -74,7 +76,6 @@ export interface LeadFunctions extends PlaneFunctions {
 export interface SideFunctions extends PlaneFunctions {
   /** Opens the same listeners. */
   start(lead: LeadOpened): Promise<void>;
-  drainRouter(): Promise<void>;
 }
 
 /** What the lead calls in a side thread, besides what its nodes do. */

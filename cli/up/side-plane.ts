@@ -3,7 +3,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
 import { createLog, type Log } from '../../common/log.ts';
-import { collectLoopLag, createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
+import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
@@ -21,8 +21,9 @@ import {
   type SideData,
   type SideFunctions,
 } from './plane.ts';
-import { countConnections, openBeside } from './plane-listener.ts';
+import { openBeside } from './plane-listener.ts';
 import { openPlaneTracing, type PlaneTracing } from './plane-tracing.ts';
+import { countThread } from './thread-metrics.ts';
 import { VERSION } from './version.ts';
 
 /** Callers of nodes' own listeners, at the end: those of the router's have gone by then. */
@@ -50,9 +51,11 @@ class SidePlane implements SideFunctions {
     this.#log = createLog({ level: data.settings.logLevel });
     this.#lead = callThread(data.lead.calls);
     this.#leadPort = callOverPort(data.lead.functions);
-    const thread = `data-plane-${data.number}`;
-    collectLoopLag(this.#metrics, thread);
-    countConnections(this.#metrics, thread, () => this.#listeners());
+    countThread(this.#metrics, {
+      name: `data-plane-${data.number}`,
+      listeners: () => this.#listeners(),
+      handedOver: () => this.#lead.handedOver,
+    });
   }
 
   start = async (lead: LeadOpened): Promise<void> => {
@@ -127,8 +130,12 @@ class SidePlane implements SideFunctions {
       (what) => `I/O thread ${this.#data.number}: ${what}`,
     );
 
-  drainRouter = async (): Promise<void> => {
+  closePort = async (): Promise<void> => {
     this.#router?.retire();
+    this.#listener?.closePort();
+  };
+
+  drainRouter = async (): Promise<void> => {
     await this.#listener?.drain();
   };
 
@@ -148,8 +155,8 @@ class SidePlane implements SideFunctions {
 
 function serve(port: MessagePort): void {
   const plane = new SidePlane(workerData as SideData);
-  const { start, snapshots, waitingFor, drainRouter, stop } = plane;
-  servePort(port, { start, snapshots, waitingFor, drainRouter, stop });
+  const { start, snapshots, waitingFor, closePort, drainRouter, stop } = plane;
+  servePort(port, { start, snapshots, waitingFor, closePort, drainRouter, stop });
 }
 
 if (parentPort !== null) serve(parentPort);

@@ -2,52 +2,20 @@
 // copies a message once to join its frames and once to add its prefix.
 import { readFileSync } from 'node:fs';
 import { Server, ServerCredentials, ServerInterceptingCall } from '@grpc/grpc-js';
-import type { Log } from '../../common/log.ts';
 import { Code, StatusError } from '../../common/status.ts';
-import type { Backend, MethodKind } from '../backend.ts';
+import type { MethodKind } from '../backend.ts';
 import { DEFAULT_DEADLINE_MS, MAX_MESSAGE_BYTES } from '../backend.ts';
+import {
+  DRAIN_TIMEOUT_MS,
+  type GrpcListener,
+  type ServeOptions,
+  type ServerTls,
+  STREAM_DRAIN_TIMEOUT_MS,
+} from '../grpc-listener.ts';
 import { checkListen, formatAddress } from '../listen.ts';
 import { listenSockets, type SocketListener } from '../sockets.ts';
 import { commonOptions, MAX_CONCURRENT_STREAMS } from './channel-options.ts';
 import { ServerCall, type ServerCallEnvironment } from './server-call.ts';
-
-/** Calls that are open when a drain begins get this long to end; then they are cut. */
-export const DRAIN_TIMEOUT_MS = 30_000;
-/** Streams get less: a watch would hold the drain for as long as its client likes. */
-export const STREAM_DRAIN_TIMEOUT_MS = 2_000;
-
-export interface ServerTls {
-  /** PEM files. */
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** PEM of who signs clients; given, a client without a certificate of theirs is refused. */
-  readonly clientCaFile?: string;
-}
-
-export interface ServeOptions {
-  readonly backend: Backend;
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-  readonly log: Log;
-  readonly maxMessageBytes?: number;
-  readonly defaultDeadlineMs?: number;
-  readonly tls?: ServerTls;
-  /** Allows plain text off loopback. */
-  readonly isInsecure?: boolean;
-  /** The flag that sets the port, for the message when it is taken: '--grpc-port'. */
-  readonly portFlag?: string;
-}
-
-export interface GrpcListener {
-  readonly port: number;
-  /** host:port, as a client of this machine dials it. */
-  readonly address: string;
-  /** Takes no new calls (GOAWAY), lets open ones end, cuts what is left after `timeoutMs`. */
-  drain(timeoutMs?: number): Promise<void>;
-  /** Closes everything at once. */
-  stop(): void;
-}
 
 const HANDLER_TYPE = {
   unary: 'unary',

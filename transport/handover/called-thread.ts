@@ -14,7 +14,6 @@ import {
 } from '../backend.ts';
 import { unknownMethod } from '../service.ts';
 import {
-  type AtTurnEnd,
   FRAME,
   FrameReader,
   FrameSender,
@@ -39,9 +38,9 @@ export interface CalledThread {
 export function serveThread(
   port: MessagePort,
   backends: ReadonlyMap<string, Backend>,
-  atTurnEnd: AtTurnEnd = tickEnd.send,
+  maxUnreadAnswerBytes = MAX_UNREAD_ANSWER_BYTES,
 ): CalledThread {
-  return new Called(port, backends, atTurnEnd);
+  return new Called(port, backends, maxUnreadAnswerBytes);
 }
 
 /** Hears what the calling thread says of one of its calls. */
@@ -54,6 +53,7 @@ interface Taken {
 
 class Called implements CalledThread, FrameTaker {
   readonly sender: FrameSender;
+  readonly maxUnreadAnswerBytes: number;
   readonly #port: MessagePort;
   readonly #backends: ReadonlyMap<string, Backend>;
   readonly #reader = new FrameReader();
@@ -61,10 +61,15 @@ class Called implements CalledThread, FrameTaker {
   readonly #offsetMs = sharedOffsetMs();
   #unreadBytes = 0;
 
-  constructor(port: MessagePort, backends: ReadonlyMap<string, Backend>, atTurnEnd: AtTurnEnd) {
+  constructor(
+    port: MessagePort,
+    backends: ReadonlyMap<string, Backend>,
+    maxUnreadAnswerBytes: number,
+  ) {
     this.#port = port;
     this.#backends = backends;
-    this.sender = new FrameSender(port, atTurnEnd);
+    this.maxUnreadAnswerBytes = maxUnreadAnswerBytes;
+    this.sender = new FrameSender(port, tickEnd.send);
     port.on('message', (message: unknown) => {
       if (isFramePost(message)) this.#reader.read(message, this);
     });
@@ -102,7 +107,7 @@ class Called implements CalledThread, FrameTaker {
 
   /** False: too much is unread. */
   mayAnswer(sizeBytes: number): boolean {
-    if (this.#unreadBytes + sizeBytes > MAX_UNREAD_ANSWER_BYTES) return false;
+    if (this.#unreadBytes + sizeBytes > this.maxUnreadAnswerBytes) return false;
     this.#unreadBytes += sizeBytes;
     return true;
   }
@@ -208,7 +213,8 @@ class TakenUnary extends TakenCall implements UnaryCall, Taken {
   succeed(response: Uint8Array, trailers: Metadata = NO_METADATA): void {
     if (this.isDone) return;
     if (!this.called.mayAnswer(response.length)) {
-      const text = `answers of more than ${MAX_UNREAD_ANSWER_BYTES} bytes wait for another thread`;
+      const { maxUnreadAnswerBytes } = this.called;
+      const text = `answers of more than ${maxUnreadAnswerBytes} bytes wait for another thread`;
       this.fail(new StatusError(Code.RESOURCE_EXHAUSTED, text));
       return;
     }

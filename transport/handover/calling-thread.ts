@@ -8,7 +8,6 @@ import type { Backend, Metadata, MethodKind, StreamCall, UnaryCall } from '../ba
 import { NO_METADATA } from '../backend.ts';
 import { unknownMethod } from '../service.ts';
 import {
-  type AtTurnEnd,
   FRAME,
   type Frame,
   FrameReader,
@@ -29,12 +28,14 @@ export interface CallingThread {
   backend(target: string, methods: ReadonlyMap<string, MethodKind>): Backend;
   /** Calls that are under way. */
   readonly inFlight: number;
+  /** Calls that were handed over, ever. */
+  readonly handedOver: number;
   /** Ends what is under way with UNAVAILABLE. */
   close(): void;
 }
 
-export function callThread(port: MessagePort, atTurnEnd: AtTurnEnd = tickEnd.send): CallingThread {
-  return new Caller(port, atTurnEnd);
+export function callThread(port: MessagePort): CallingThread {
+  return new Caller(port);
 }
 
 /** One end of a call here: hears what the other thread says of it. */
@@ -56,13 +57,17 @@ class Caller implements CallingThread, FrameTaker {
   #untoldBytes = 0;
   #isGone = false;
 
-  constructor(port: MessagePort, atTurnEnd: AtTurnEnd) {
+  constructor(port: MessagePort) {
     this.#port = port;
-    this.sender = new FrameSender(port, atTurnEnd);
+    this.sender = new FrameSender(port, tickEnd.send);
     port.on('message', (message: unknown) => {
       if (isFramePost(message)) this.#reader.read(message, this);
     });
     port.on('close', () => this.#end());
+  }
+
+  get handedOver(): number {
+    return this.#nextId - 1;
   }
 
   get inFlight(): number {

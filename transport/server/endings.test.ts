@@ -6,7 +6,7 @@ import test from 'ava';
 import { VirtualClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
 import type { Backend, StreamCall, UnaryCall } from '../backend.ts';
-import { STREAM_DRAIN_TIMEOUT_MS } from '../grpcjs/server.ts';
+import { STREAM_DRAIN_TIMEOUT_MS } from '../grpc-listener.ts';
 import { type OwnGrpcListener, type ServeGrpcOptions, serveGrpc } from './serve-grpc.ts';
 import { statusOfAnswer, textOfAnswer, type WireCall, WireClient } from './wire-client.ts';
 

@@ -9,7 +9,7 @@ import {
   type ServeOptions,
   type ServerTls,
   STREAM_DRAIN_TIMEOUT_MS,
-} from '../grpcjs/server.ts';
+} from '../grpc-listener.ts';
 import type { ConnectionOptions } from '../http2/connection/connection-state.ts';
 import { connectionOptions } from '../http2/connection/options.ts';
 import { acceptedReads } from '../http2/shell/accepted-reads.ts';
@@ -53,6 +53,8 @@ export interface Held {
 
 export interface OwnGrpcListener extends GrpcListener {
   readonly held: Held;
+  /** Takes no more connections; calls on the open ones go on, until a drain. */
+  closePort(): void;
   /** Reads the files again, for handshakes from now on. @throws as serveGrpc() */
   reloadTls(): void;
 }
@@ -109,6 +111,7 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListe
     reloadTls() {
       if (tls !== undefined) sockets.setTls(readTls(tls));
     },
+    closePort: () => sockets.closePort(),
     drain: (timeoutMs = DRAIN_TIMEOUT_MS) => drain(listener, sockets, timeoutMs),
     stop() {
       sockets.cut();

@@ -57,6 +57,8 @@ export interface ConnectionListener {
   readonly size: number;
   /** For handshakes from now on; open connections keep theirs. */
   setTls(tls: ListenerTls): void;
+  /** Takes no more connections; the open ones go on. */
+  closePort(): void;
   /** Takes no more connections; resolves when those that are open have ended. */
   drain(): Promise<void>;
   /** Cuts everything at once. */
@@ -106,6 +108,7 @@ export async function listenConnections(
     setTls(tls) {
       secured?.setSecureContext(contextOf(tls));
     },
+    closePort: () => listener.close(),
     async drain() {
       isDraining = true;
       listener.close();
