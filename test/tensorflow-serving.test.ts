@@ -207,6 +207,16 @@ for (const isLocal of [false, true]) {
         status.INVALID_ARGUMENT,
         /unexpected shape/,
       ],
+      [
+        { ...ADD, inputs: { a, b: floats([1], 2 ** 24, 2) } },
+        status.INVALID_ARGUMENT,
+        /batch-size must be <= 64/,
+      ],
+      [
+        { ...ADD, inputs: { a, b: content([1], 1, 2) } },
+        status.INVALID_ARGUMENT,
+        /tensor parsing error: b .*4 bytes, 8 are expected/,
+      ],
     ];
     for (const [request, code, text] of cases) {
       const error = await refusal(prediction.call('Predict', request));

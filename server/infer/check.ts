@@ -165,7 +165,7 @@ function readData(
 
 function rawData(
   { shape, contents }: RequestInput,
-  bytes: Buffer | undefined,
+  sent: Buffer | (() => Buffer) | undefined,
   { spec: { name, datatype } }: ServedTensor,
   { model }: ServedSignature,
 ): Buffer {
@@ -175,7 +175,8 @@ function rawData(
         `'${name}' for model '${model}'`,
     );
   }
-  if (bytes === undefined) throw noData(name, model);
+  if (sent === undefined) throw noData(name, model);
+  const bytes = typeof sent === 'function' ? sent() : sent;
   const count = elementCount(shape);
   if (datatype === 'BYTES') checkStrings(bytes, count, name, model);
   else checkSize(bytes.length, count * elementSizeBytes(datatype), name, model);

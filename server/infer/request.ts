@@ -47,8 +47,11 @@ export interface RawRequest {
   readonly parameters: Parameters;
   readonly inputs: readonly RequestInput[];
   readonly outputs: readonly RequestedOutput[];
-  /** In the order of the inputs; entries beyond MAX_REQUEST_TENSORS are not kept. */
-  readonly raw: readonly Buffer[];
+  /**
+   * In the order of the inputs; entries beyond MAX_REQUEST_TENSORS are not kept. A function makes
+   * them, once names, datatypes and shapes have proved right.
+   */
+  readonly raw: readonly (Buffer | (() => Buffer))[];
 }
 
 /**

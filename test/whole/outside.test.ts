@@ -46,6 +46,7 @@ test('grpcurl lists and describes the services by reflection, and asks for healt
   t.is(listed.code, 0, listed.output);
   t.regex(listed.output, /grpc\.health\.v1\.Health/);
   t.regex(listed.output, /inference\.GRPCInferenceService/);
+  t.regex(listed.output, /tensorflow\.serving\.PredictionService/);
   const described = await ask(server.grpc, 'describe', 'inference.ModelInferRequest');
   t.regex(described.output, /repeated bytes raw_input_contents = 7;/);
   const health = await ask(server.grpc, 'grpc.health.v1.Health/Check');

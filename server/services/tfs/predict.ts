@@ -1,6 +1,7 @@
 // TensorFlow Serving's Predict over the models of this node: the same checks, queue and batches as
 // ModelInfer; its errors say what TensorFlow Serving says where it has words for them.
 import { Code, invalidArgument, StatusError, statusOf } from '../../../common/status.ts';
+import type { Datatype } from '../../../common/tensor.ts';
 import type { CallTracer } from '../../../common/tracing/call-tracer.ts';
 import { datatypeOf } from '../../../proto/tfs/data-types.ts';
 import type { ModelSpecFields } from '../../../proto/tfs/model-spec.ts';
@@ -134,12 +135,16 @@ function checkAliases({ inputs, outputFilter }: SentPredict, signature: ServedSi
 
 /** The same request as ModelInfer would have it. */
 function rawRequest({ spec, inputs, outputFilter }: SentPredict): RawRequest {
+  // A few bytes may stand for a large tensor of one value: it is made last, and within limits.
   let budgetBytes = MAX_MESSAGE_BYTES;
-  const raw: Buffer[] = [];
+  const raw: (() => Buffer)[] = [];
   const named = [...inputs].map(([name, tensor]) => {
-    const { datatype, bytes } = dataOf(name, tensor, budgetBytes);
-    if (bytes.buffer !== tensor.message.buffer) budgetBytes -= bytes.length;
-    raw.push(bytes);
+    const datatype = datatypeFor(name, tensor);
+    raw.push(() => {
+      const bytes = dataOf(name, tensor, datatype, budgetBytes);
+      if (bytes.buffer !== tensor.message.buffer) budgetBytes -= bytes.length;
+      return bytes;
+    });
     const { shape } = tensor;
     return { name, datatype, shape, parameters: NO_PARAMETERS, contents: undefined };
   });
@@ -154,13 +159,16 @@ function rawRequest({ spec, inputs, outputFilter }: SentPredict): RawRequest {
   };
 }
 
-function dataOf(name: string, tensor: SentTensor, budgetBytes: number) {
-  const datatype = datatypeOf(tensor.dataType);
+function datatypeFor(name: string, { dataType }: SentTensor): Datatype {
+  const datatype = datatypeOf(dataType);
+  if (datatype !== undefined) return datatype;
+  const text = `no model here takes tensors of TensorFlow's type ${dataType}`;
+  throw tensorError(name, invalidArgument(text));
+}
+
+function dataOf(name: string, tensor: SentTensor, datatype: Datatype, budgetBytes: number): Buffer {
   try {
-    if (datatype === undefined) {
-      throw invalidArgument(`no model here takes tensors of TensorFlow's type ${tensor.dataType}`);
-    }
-    return { datatype, bytes: rawDataOf(tensor, datatype, budgetBytes) };
+    return rawDataOf(tensor, datatype, budgetBytes);
   } catch (thrown) {
     throw tensorError(name, thrown);
   }
