@@ -1,12 +1,14 @@
-// Importing this overwrites the memory that bytes came in as soon as they have been received, for
-// every connection of the process: whoever keeps a view where a copy is needed shows rubbish at
-// once, not only when a busy peer's next read comes too early.
+// Importing this overwrites the memory that bytes came in as soon as they have been received, and
+// that of bytes to be sent as soon as it is free, for every connection of the process: whoever
+// keeps a view where a copy is needed shows rubbish at once, not only on a busy day.
 import { Connection } from '../../transport/http2/connection/connection.ts';
+import { BlockPool } from '../../transport/http2/frames/output.ts';
 import { READ_BUFFER } from '../../transport/read-memory.ts';
 
 const POISON = 0xa5;
 
 const { receive } = Connection.prototype;
+const { giveBack } = BlockPool.prototype;
 
 /** All bytes come as large reads do: in READ_BUFFER, and gone after the call. */
 Connection.prototype.receive = function (chunk, nowMs, from = 0, end = chunk.length): void {
@@ -23,4 +25,8 @@ Connection.prototype.receive = function (chunk, nowMs, from = 0, end = chunk.len
   } finally {
     READ_BUFFER.fill(POISON, start, start + sizeBytes);
   }
+};
+
+BlockPool.prototype.giveBack = function (rest): void {
+  giveBack.call(this, rest.fill(POISON));
 };

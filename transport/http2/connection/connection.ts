@@ -64,10 +64,7 @@ export class Connection implements FrameSink {
     if (more > 0) writeWindowUpdate(output, 0, more);
   }
 
-  /**
-   * Bytes of the peer: chunk[from, end). Views of them are handed on, so that they must not be
-   * written again, unless `chunk` is READ_BUFFER.
-   */
+  /** Bytes of the peer: views are handed on, so they must stay, unless `chunk` is READ_BUFFER. */
   receive(chunk: Uint8Array, nowMs: number, from = 0, end: number = chunk.length): void {
     const state = this.#state;
     if (state.isFailed) return;
@@ -94,6 +91,11 @@ export class Connection implements FrameSink {
     this.#isUnread = false;
     if (!this.#state.isFailed) pump(this.#state);
     return this.#state.output.take();
+  }
+
+  /** @param hasLeft nobody reads what take() gave last any more: its memory is written again. */
+  settle(hasLeft: boolean): void {
+    this.#state.output.settle(hasLeft);
   }
 
   /** Whether take() would give something now. */

@@ -110,7 +110,7 @@ export function sendPrefixed(
 ): boolean {
   const prefixBytes = prefix.length;
   if (!canSendNow(state, stream, prefixBytes + bytes.length)) {
-    sendData(state, stream, prefix.slice(), 0, prefixBytes, false);
+    sendData(state, stream, Uint8Array.from(prefix), 0, prefixBytes, false);
     return sendData(state, stream, bytes, 0, bytes.length, isEnd);
   }
   const { output } = state;

@@ -86,6 +86,27 @@ test('what was taken is never written again, though connections share their bloc
   t.true(kept.every(({ bytes, expected }) => hex([bytes]) === expected));
 });
 
+test('what has left is written again; what has not is not', (t) => {
+  const pool = new BlockPool();
+  const outputs = [new Output(pool), new Output(pool)];
+  const kept: { bytes: Uint8Array; expected: string }[] = [];
+  const memories = new Set<ArrayBufferLike>();
+  for (let round = 0; round < 2000; round++) {
+    const output = outputs[round % 2] as Output;
+    const text = `${round} `.repeat(1 + (round % 97) * 40);
+    output.copy(Buffer.from(text), 0, text.length);
+    output.copy(Buffer.from(text), 0, text.length);
+    const taken = output.take();
+    for (const { buffer } of taken) memories.add(buffer);
+    const hasLeft = round % 100 !== 0;
+    output.settle(hasLeft);
+    if (hasLeft) continue;
+    for (const bytes of taken) kept.push({ bytes, expected: hex([bytes]) });
+  }
+  t.true(memories.size < 50, `${memories.size} blocks`);
+  t.true(kept.every(({ bytes, expected }) => hex([bytes]) === expected));
+});
+
 test('frames that outgrow a block go on in the next', (t) => {
   const output = new Output(new BlockPool());
   let expected = '';

@@ -1,6 +1,7 @@
 // The bytes that a connection has to send: frames written one behind the other into blocks, so
 // that all frames of a tick leave in one write. Blocks come from a pool that the connections of a
-// thread share; an idle connection holds none. Large payloads are passed on by reference.
+// thread share; an idle connection holds none. Almost always the system takes all of a write at
+// once: then its blocks are written again. Large payloads are passed on by reference.
 import { lasting } from '../../read-memory.ts';
 import { FRAME_HEADER_BYTES } from './constants.ts';
 
@@ -15,7 +16,7 @@ export const REFERENCE_BYTES = 8_192;
 /** Below this a loop copies faster than TypedArray.set. */
 const LOOP_COPY_BYTES = 64;
 
-/** Free room for frames. A range that was handed out is never written again. */
+/** Free room for frames. What was handed out is free again when settle() says that it has left. */
 export class BlockPool {
   readonly #free: Uint8Array[] = [];
 
@@ -27,13 +28,13 @@ export class BlockPool {
   }
 
   giveBack(rest: Uint8Array): void {
-    if (rest.length >= LEAST_LEFTOVER_BYTES && this.#free.length < KEPT_BLOCKS) {
-      this.#free.push(rest);
-    }
+    if (rest.length < LEAST_LEFTOVER_BYTES || rest.length > BLOCK_BYTES) return;
+    if (this.#free.length < KEPT_BLOCKS) this.#free.push(rest);
   }
 }
 
 const EMPTY = new Uint8Array(0);
+const NO_BLOCKS: Uint8Array[] = [];
 /** Copies a range without a view of it; it takes any Uint8Array. */
 const COPY: (
   this: Uint8Array,
@@ -50,6 +51,12 @@ export class Output {
   #block: Uint8Array = EMPTY;
   #start = 0;
   #end = 0;
+  /** Blocks that are full, before that one. */
+  #full = NO_BLOCKS;
+  /** The same of what was taken last: a block that is used up to #lentEnd, and full ones. */
+  #lent: Uint8Array = EMPTY;
+  #lentEnd = 0;
+  #lentFull = NO_BLOCKS;
 
   constructor(pool: BlockPool) {
     this.#pool = pool;
@@ -60,22 +67,40 @@ export class Output {
     return this.#sealedBytes + this.#end - this.#start;
   }
 
-  /** All that waits, in order; the ranges stay untouched from here on. */
+  /** All that waits, in order; the ranges stay untouched until settle(). */
   take(): Uint8Array[] {
     this.#seal();
+    this.settle(false);
     const taken = this.#sealed;
     this.#sealed = [];
     this.#sealedBytes = 0;
-    if (this.#end > 0) this.#pool.giveBack(this.#block.subarray(this.#end));
+    this.#lent = this.#block;
+    this.#lentEnd = this.#end;
+    this.#lentFull = this.#full;
     this.#block = EMPTY;
     this.#start = 0;
     this.#end = 0;
+    this.#full = NO_BLOCKS;
     return taken;
+  }
+
+  /**
+   * What becomes of the ranges that were taken last.
+   * @param hasLeft nobody will read them any more; else they stay as they are for good.
+   */
+  settle(hasLeft: boolean): void {
+    const lent = this.#lent;
+    if (lent === EMPTY) return;
+    if (hasLeft) for (const block of this.#lentFull) this.#pool.giveBack(block);
+    this.#pool.giveBack(hasLeft ? lent : lent.subarray(this.#lentEnd));
+    this.#lent = EMPTY;
+    this.#lentFull = NO_BLOCKS;
   }
 
   /** Drops what waits. */
   clear(): void {
     this.take();
+    this.settle(true);
   }
 
   frameHeader(length: number, type: number, flags: number, streamId: number): void {
@@ -154,7 +179,10 @@ export class Output {
   #reserve(neededBytes: number): void {
     if (this.#block.length - this.#end >= neededBytes) return;
     this.#seal();
-    if (this.#end > 0) this.#pool.giveBack(this.#block.subarray(this.#end));
+    if (this.#block !== EMPTY) {
+      if (this.#full === NO_BLOCKS) this.#full = [];
+      this.#full.push(this.#block);
+    }
     this.#block = this.#pool.take(neededBytes);
     this.#start = 0;
     this.#end = 0;

@@ -104,7 +104,9 @@ export class HpackEncoder {
     if (end - start > MAX_KEPT_BYTES || !this.#wasSeen(fields)) return end;
     // A block that changed the table would change it again.
     if (generation === this.#table.generation) {
-      this.#keep({ fields, generation, block: target.slice(start, end) });
+      // A Buffer's own slice() is a view, and the target is written again.
+      const block = Uint8Array.prototype.slice.call(target, start, end);
+      this.#keep({ fields, generation, block });
     }
     return end;
   }

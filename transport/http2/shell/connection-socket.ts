@@ -37,6 +37,7 @@ export class ConnectionSocket {
   #lingerBytes = LINGER_BYTES;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
+  readonly #isSocket: boolean;
   readonly #tickEnd: TickEnd;
   readonly #number = ++connections;
   /** A read of less has left nothing in the socket; 0: there is no telling. */
@@ -52,6 +53,7 @@ export class ConnectionSocket {
     this.#socket = socket;
     this.#connection = connection;
     this.#nowMs = nowMs;
+    this.#isSocket = socket instanceof Socket;
     if (socket instanceof Socket) socket.setNoDelay(true);
     // What TLS has decrypted comes in several pieces.
     const isPlain = socket instanceof Socket && !(socket instanceof TLSSocket);
@@ -80,6 +82,8 @@ export class ConnectionSocket {
       if (chunks.length > 1) socket.cork();
       for (const chunk of chunks) socket.write(chunk);
       if (chunks.length > 1) socket.uncork();
+      // Of other streams than sockets, whoever reads them may have what was written.
+      this.#connection.settle(this.#isSocket && socket.writableLength === 0);
       if (chunks.length === 0) break;
     }
     if (this.#connection.unsentBytes > PAUSE_BYTES && !this.#connection.isDone) socket.pause();
