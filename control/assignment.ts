@@ -10,11 +10,15 @@ import {
 } from '../registry/registry.ts';
 import { shardOf } from '../registry/shards.ts';
 
-/** The shards to write so that the assignment holds `entries` under `epoch`. */
+/**
+ * The shards to write so that the assignment holds `entries` under `epoch`; `lost` are indices that
+ * the registry does not hold as `held` says.
+ */
 export function changedShards(
   entries: readonly AssignmentEntry[],
   held: ReadonlyMap<number, AssignmentShard>,
   epoch: number,
+  lost: ReadonlySet<number> = new Set(),
 ): AssignmentShard[] {
   const byShard = new Map<number, AssignmentEntry[]>();
   for (const entry of entries) {
@@ -27,7 +31,8 @@ export function changedShards(
   for (let index = 0; index < ASSIGNMENT_SHARDS; index += 1) {
     const before = held.get(index);
     const now = byShard.get(index) ?? [];
-    if (before?.epoch === epoch && isDeepStrictEqual(before.entries, now)) continue;
+    const isHeld = before?.epoch === epoch && !lost.has(index);
+    if (isHeld && isDeepStrictEqual(before.entries, now)) continue;
     const revision = (before?.revision ?? 0) + 1;
     changed.push({ schema: REGISTRY_SCHEMA, index, epoch, revision, entries: now });
   }

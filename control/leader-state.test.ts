@@ -124,6 +124,19 @@ test('a registry that is found again is not believed at once', (t) => {
   t.deepEqual(story.at(2_700), [{ kind: 'plan', epoch: 1, isConfirmed: false }]);
 });
 
+test('a registry that lost a part is given the time to fill again', (t) => {
+  const story = new Story().lead();
+  story.at(1_000);
+  story.at(1_000, { kind: 'renewed', epoch: 1, askedMs: 1_000, isOurs: true });
+  story.at(2_000);
+  story.at(2_900, { kind: 'renewed', epoch: 1, askedMs: 2_900, isOurs: true });
+  t.deepEqual(kinds(story.at(3_000)), ['renew', 'plan']);
+  story.at(3_010, { kind: 'renewed', epoch: 1, askedMs: 3_000, isOurs: true });
+  t.deepEqual(story.at(3_020, { kind: 'planned', epoch: 1, outcome: 'lost' }), []);
+  t.deepEqual(story.at(3_500, { kind: 'changed' }), []);
+  t.is(story.state.phase === 'leading' && story.state.settledAtMs, 3_020 + CONFIG.settleMs);
+});
+
 test('changes during a plan make one more; without any it plans now and then', (t) => {
   const story = new Story(NO_WAIT).lead();
   t.deepEqual(kinds(story.at(0)), ['plan']);
@@ -194,7 +207,7 @@ const event: fc.Arbitrary<LeaderEvent> = fc.oneof(
   fc.record({
     kind: fc.constant('planned' as const),
     epoch: fc.nat(2),
-    outcome: fc.constantFrom('done' as const, 'held', 'failed', 'fenced'),
+    outcome: fc.constantFrom('done' as const, 'held', 'lost', 'failed', 'fenced'),
   }),
 );
 

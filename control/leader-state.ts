@@ -45,7 +45,8 @@ export type LeaderState =
   | { readonly phase: 'acquiring'; readonly epoch: number; readonly askedMs: number }
   | Leading;
 
-export type PlanOutcome = 'done' | 'held' | 'failed' | 'fenced';
+/** 'lost': the registry lost a part of what it held, so it may also lack nodes that live. */
+export type PlanOutcome = 'done' | 'held' | 'lost' | 'failed' | 'fenced';
 
 export type LeaderEvent =
   | { readonly kind: 'tick' }
@@ -263,6 +264,7 @@ function planned(
   const waitMs = {
     done: state.isDirty ? PLAN_PAUSE_MS : PLAN_RESYNC_MS,
     held: config.massRemovalWaitMs,
+    lost: 0,
     failed: PLAN_RETRY_MS,
   }[outcome];
   return {
@@ -270,6 +272,7 @@ function planned(
     isPlanning: false,
     isDirty: state.isDirty || outcome !== 'done',
     isConfirmed: outcome === 'held' || (outcome === 'failed' && state.isConfirmed),
+    settledAtMs: outcome === 'lost' ? nowMs + config.settleMs : state.settledAtMs,
     planAtMs: nowMs + waitMs,
   };
 }

@@ -320,6 +320,24 @@ for (const isSame of [true, false]) {
   });
 }
 
+test('a registry that lost its shards, and not its leases, gets them again', async (t) => {
+  const world = new World();
+  const { registry, forget } = forgetful(world.clock);
+  world.registry = registry;
+  const leader = world.leader('c1');
+  await world.join('a');
+  await world.publish('digits');
+  await world.pass(200);
+  const lease = await registry.lease('leader');
+  forget();
+  if (lease !== undefined) await registry.acquireLease(lease, LEADER_LEASE_MS);
+  await world.join('a');
+  await world.pass(2 * LEADER_RENEW_MS);
+  t.is(leader.epoch(), 1);
+  t.deepEqual(await world.nodesOf('digits'), ['a']);
+  t.is((await registry.shardRevisions()).length, ASSIGNMENT_SHARDS);
+});
+
 test('a version that a node put in quarantine is placed nowhere any more', async (t) => {
   const world = new World();
   world.leader('c1');

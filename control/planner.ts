@@ -58,6 +58,9 @@ export class Planner {
    */
   #held = new Map<number, AssignmentShard>();
   #heldEpoch = 0;
+  #ledEpoch = 0;
+  /** What is lost now has been waited for. */
+  #isLossKnown = false;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -76,6 +79,12 @@ export class Planner {
   async #run(request: PlanRequest): Promise<PlanOutcome> {
     const { registry, log } = this.#options;
     await this.#readShards(request.epoch);
+    const gone = lostShards(this.#held.values(), await registry.shardRevisions());
+    if (gone.size > 0 && !this.#isLossKnown) {
+      log.warn({ shards: gone.size }, 'the registry lost a part of the assignment');
+      this.#isLossKnown = true;
+      return 'lost';
+    }
     const nodes = await registry.nodes();
     const copies = await registry.copies();
     const previous = [...this.#held.values()].flatMap(({ entries }) => entries);
@@ -91,7 +100,7 @@ export class Planner {
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
     const planned = plan({ models, nodes, copies, previous, ring });
     const entries = [...planned, ...previous.filter(({ model }) => unread.has(model))];
-    const outcome = await this.#write(entries, request);
+    const outcome = await this.#write(entries, gone, request);
     if (outcome === 'done') this.#report(entries, nodes, copies, ring);
     return outcome;
   }
@@ -104,6 +113,10 @@ export class Planner {
       if (known === undefined || isAsNew(shard, known)) this.#held.set(shard.index, shard);
     }
     this.#heldEpoch = epoch;
+    if (this.#ledEpoch === epoch) return;
+    this.#ledEpoch = epoch;
+    // Who leads anew has waited already.
+    this.#isLossKnown = true;
   }
 
   /** A model whose documents can't be read keeps what it has. */
@@ -164,10 +177,11 @@ export class Planner {
 
   async #write(
     entries: readonly AssignmentEntry[],
+    lost: ReadonlySet<number>,
     { epoch, isSure }: PlanRequest,
   ): Promise<PlanOutcome> {
     const { registry, log } = this.#options;
-    const changed = changedShards(entries, this.#held, epoch);
+    const changed = changedShards(entries, this.#held, epoch, lost);
     for (const shard of changed) {
       if (!isSure()) return 'failed';
       if (!(await registry.putShard(shard))) {
@@ -177,6 +191,7 @@ export class Planner {
       }
       this.#held.set(shard.index, shard);
     }
+    this.#isLossKnown = false;
     if (changed.length > 0) log.info({ epoch, shards: changed.length }, 'assignment written');
     return 'done';
   }
@@ -200,6 +215,20 @@ export class Planner {
       copiesReady: [...copies.values()].flat().filter(({ state }) => state === 'READY').length,
     });
   }
+}
+
+/** A registry can lose a part: one server of a cluster, or the last writes in a fail-over. */
+function lostShards(
+  held: Iterable<ShardRevision>,
+  found: readonly ShardRevision[],
+): ReadonlySet<number> {
+  const byIndex = new Map(found.map((one) => [one.index, one]));
+  const lost = new Set<number>();
+  for (const shard of held) {
+    const there = byIndex.get(shard.index);
+    if (there === undefined || !isAsNew(there, shard)) lost.add(shard.index);
+  }
+  return lost;
 }
 
 function isAsNew(shard: ShardRevision, known: ShardRevision): boolean {
