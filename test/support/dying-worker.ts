@@ -6,30 +6,29 @@ import { createRequire } from 'node:module';
 // Before ONNX Runtime is loaded here, as the worker itself does it.
 Reflect.deleteProperty(globalThis, 'Float16Array');
 const FATAL_VALUE = 66;
-type Ort = typeof import('onnxruntime-node');
-const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort;
 
-interface Runs {
-  run(
-    feeds: Record<string, { readonly data: ArrayLike<number | bigint> }>,
-    options: object,
-  ): unknown;
+type Feeds = Record<string, { readonly data: ArrayLike<number | bigint> }>;
+
+declare class NativeSession {
+  readonly inputMetadata: readonly { readonly shape?: readonly number[] }[];
+  loadModel(...given: unknown[]): void;
+  run(feeds: Feeds, ...more: unknown[]): unknown;
 }
-const { prototype } = ort.InferenceSession as unknown as { readonly prototype: Runs };
-const run = prototype.run;
-prototype.run = function (feeds, options) {
-  if (Number(Object.values(feeds)[0]?.data[0]) === FATAL_VALUE) process.exit(3);
-  return run.call(this, feeds, options);
+// The public API runs by the same native object.
+const inside = createRequire(import.meta.url)('onnxruntime-node/dist/binding.js') as {
+  readonly binding: { InferenceSession: typeof NativeSession };
 };
 
-const { create } = ort.InferenceSession;
-Object.defineProperty(ort.InferenceSession, 'create', {
-  value: async (...given: Parameters<typeof create>) => {
-    const session = await create(...given);
-    const first = session.inputMetadata[0];
-    if (first?.isTensor === true && first.shape[0] === FATAL_VALUE) process.exit(3);
-    return session;
-  },
-});
+inside.binding.InferenceSession = class extends inside.binding.InferenceSession {
+  override run(feeds: Feeds, ...more: unknown[]): unknown {
+    if (Number(Object.values(feeds)[0]?.data[0]) === FATAL_VALUE) process.exit(3);
+    return super.run(feeds, ...more);
+  }
+
+  override loadModel(...given: unknown[]): void {
+    super.loadModel(...given);
+    if (this.inputMetadata[0]?.shape?.[0] === FATAL_VALUE) process.exit(3);
+  }
+};
 
 await import('../../server/engines/onnx/worker.ts');

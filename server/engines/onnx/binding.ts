@@ -1,11 +1,14 @@
 // The one file that knows the inside of the package onnxruntime-node. Its public run() wraps the
 // native one, which is synchronous, into a promise and a turn of the event loop: on the thread that
-// serves, a third of a small call's latency. Here the native object is called itself, once a trial
-// has shown that it does what the public API does; where its shape or its answers are others than
-// expected (another version of the package), the public API is used, and `problem` says why.
+// serves, a third of a small call's latency, and a tenth of a batch's way through a worker. Here
+// the native object is called itself, once a trial has shown that it does what the public API does;
+// where its shape or its answers are others than expected (another version of the package), the
+// public API is used, and `problem` says why.
 import { createRequire } from 'node:module';
+import type { Datatype } from '../../../common/tensor.ts';
+import * as elements from '../../../model/onnx/elements.ts';
 import { floats, GraphBuilder, int64s } from '../../../model/onnx/graph.ts';
-import type { OrtArray, OrtType } from './element-types.ts';
+import { datatypeOf, type OrtArray, type OrtType, ortTypeOf } from './element-types.ts';
 
 /** A tensor as the runtime takes and gives it. */
 export interface OrtValue {
@@ -17,8 +20,22 @@ export interface OrtValue {
 
 export type OrtValues = Readonly<Record<string, OrtValue>>;
 
+/** An input or an output, as the file declares it. */
+export interface OrtValueInfo {
+  readonly name: string;
+  /** Else a sequence or a map. */
+  readonly isTensor: boolean;
+  readonly typeName: string;
+  /** Undefined: none that a run can take or give. */
+  readonly datatype: Datatype | undefined;
+  /** -1: open. */
+  readonly shape: readonly number[];
+}
+
 /** A model in memory. One run at a time. */
 export interface OrtSession {
+  readonly inputs: readonly OrtValueInfo[];
+  readonly outputs: readonly OrtValueInfo[];
   /**
    * A run that blocks the thread until the outputs are there; undefined on the public path.
    * @throws Error with the runtime's reason, as `run` rejects
@@ -32,7 +49,8 @@ export interface OrtSession {
 export interface SessionSettings {
   readonly modelPath: string;
   readonly intraOpThreads: number;
-  readonly outputNames: readonly string[];
+  /** Those that a run gives. Default: all. */
+  readonly outputNames?: readonly string[];
 }
 
 export interface Ort {
@@ -44,9 +62,21 @@ export interface Ort {
 }
 
 type Package = typeof import('onnxruntime-node');
+type ValueMetadata = import('onnxruntime-node').InferenceSession.ValueMetadata;
 type Model = string | Uint8Array;
 
+/** What the native object tells of an input or an output. */
+interface NativeInfo {
+  readonly name: string;
+  readonly isTensor: boolean;
+  /** ONNX's number of the element type; with the shape, of tensors only. */
+  readonly type?: number;
+  readonly shape?: readonly number[];
+}
+
 interface NativeSession {
+  readonly inputMetadata?: readonly NativeInfo[];
+  readonly outputMetadata?: readonly NativeInfo[];
   loadModel(path: string, options: object): void;
   loadModel(buffer: ArrayBufferLike, offset: number, sizeBytes: number, options: object): void;
   run(feeds: OrtValues, fetches: Readonly<Record<string, null>>): OrtValues;
@@ -139,6 +169,8 @@ async function openPublic(
 ): Promise<OrtSession> {
   const session = await ort.InferenceSession.create(model as string, optionsOf(settings));
   return {
+    inputs: session.inputMetadata.map(infoOf),
+    outputs: session.outputMetadata.map(infoOf),
     runNow: undefined,
     // The package's own type wants its class; its code takes anything with these fields.
     run: async (feeds) =>
@@ -147,6 +179,22 @@ async function openPublic(
       })) as unknown as OrtValues,
     release: () => session.release(),
   };
+}
+
+function infoOf(value: ValueMetadata): OrtValueInfo {
+  const { name, isTensor } = value;
+  if (!isTensor) return { name, isTensor, typeName: '', datatype: undefined, shape: [] };
+  const shape = value.shape.map((dim) => (typeof dim === 'number' ? dim : -1));
+  return { name, isTensor, typeName: value.type, datatype: datatypeOf(value.type), shape };
+}
+
+function nativeInfoOf({ name, isTensor, type = 0, shape = [] }: NativeInfo): OrtValueInfo {
+  if (!isTensor) return { name, isTensor, typeName: '', datatype: undefined, shape: [] };
+  const served = elements.datatypeOf(type);
+  const ortType = served === undefined ? undefined : ortTypeOf(served);
+  const typeName = ortType ?? served ?? elements.elementTypeName(type);
+  const datatype = ortType === undefined ? undefined : served;
+  return { name, isTensor, typeName, datatype, shape };
 }
 
 function openNative(
@@ -159,10 +207,14 @@ function openNative(
   const options = optionsOf(settings);
   if (typeof model === 'string') session.loadModel(model, options);
   else session.loadModel(model.buffer, model.byteOffset, model.byteLength, options);
-  const fetches = Object.fromEntries(settings.outputNames.map((name) => [name, null]));
+  const inputs = (session.inputMetadata ?? []).map(nativeInfoOf);
+  const outputs = (session.outputMetadata ?? []).map(nativeInfoOf);
+  const outputNames = settings.outputNames ?? outputs.map(({ name }) => name);
+  const fetches = Object.fromEntries(outputNames.map((name) => [name, null]));
   // Options of a run would cost half a microsecond: it logs as its session does.
   const runNow = (feeds: OrtValues): OrtValues => session.run(feeds, fetches);
-  return { runNow, run: async (feeds) => runNow(feeds), release: async () => session.dispose() };
+  const run = async (feeds: OrtValues): Promise<OrtValues> => runNow(feeds);
+  return { inputs, outputs, runNow, run, release: async () => session.dispose() };
 }
 
 /** Both ways over a model of several element types; @throws where their answers differ. */
@@ -176,6 +228,8 @@ async function compare(ort: Package, native: NativeModule): Promise<void> {
       const [a, b] = [shown(expected[name]), shown(got?.[name])];
       if (a !== b) throw new Error(`its native run gives ${b} where its own API gives ${a}`);
     }
+    const [told, ownTold] = [theirs, ours].map((one) => JSON.stringify([one.inputs, one.outputs]));
+    if (told !== ownTold) throw new Error(`it tells of a model ${ownTold} in place of ${told}`);
   } finally {
     await theirs.release();
     await ours.release();

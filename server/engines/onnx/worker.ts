@@ -1,12 +1,11 @@
 // The thread of one instance: loads the model, then runs batches, one at a time, until told to
 // stop. It is never killed: a thread that ends inside native code takes the whole process with it.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Code, statusOf } from '../../../common/status.ts';
 import type { TensorSpec } from '../../../common/tensor.ts';
 import { keptIdle, layOut, Slab, slabFor, writeTable } from '../slab.ts';
-import type { OrtValue } from './binding.ts';
-import { datatypeOf } from './element-types.ts';
+import { type OrtSession, type OrtValue, type OrtValueInfo, ortOfThread } from './binding.ts';
 import { bytesOfValue, feedsOf } from './feeds.ts';
 import {
   COMMAND,
@@ -21,12 +20,15 @@ import {
 // With it the package would make tensors that its own native part can't read: FP16 inputs and
 // outputs work as 16-bit patterns only (onnxruntime-node 1.30 on Node 24).
 Reflect.deleteProperty(globalThis, 'Float16Array');
-const ort = await import('onnxruntime-node');
+const ort = await ortOfThread();
 
-/** The package's code takes anything with a tensor's fields, its type wants its own class. */
-type Feeds = Parameters<InferenceSession['run']>[0];
+/**
+ * Outputs are given back to the runtime in a turn of the event loop after their garbage was
+ * collected. Runs need none, so there is one now and then, once the answer has been told.
+ */
+const RUNS_A_TURN = 16;
+const OUTPUT_BYTES_A_TURN = 1024 * 1024;
 
-const FATAL_ONLY = 4;
 const setup = workerData as WorkerSetup;
 const control = new Int32Array(setup.control);
 const measured = new Float64Array(setup.control);
@@ -47,18 +49,21 @@ function receive(): unknown {
   return parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message;
 }
 
-function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: string): TensorSpec[] {
-  return metadata.map((value) => {
-    if (!value.isTensor) {
+function specsOf(values: readonly OrtValueInfo[], kind: string): TensorSpec[] {
+  return values.map(({ name, isTensor, typeName, datatype, shape }) => {
+    if (!isTensor) {
       throw new Error(
-        `${kind} '${value.name}' is a sequence or a map, only tensors can be served (classifiers ` +
+        `${kind} '${name}' is a sequence or a map, only tensors can be served (classifiers ` +
           'from scikit-learn: convert with zipmap off)',
       );
     }
-    const datatype = datatypeOf(value.type);
-    if (datatype === undefined) throw new Error(`${kind} '${value.name}' is of type ${value.type}`);
-    const shape = value.shape.map((dim) => (typeof dim === 'number' ? dim : -1));
-    return { name: value.name, datatype, shape };
+    if (datatype === undefined) {
+      throw new Error(
+        `${kind} '${name}' is of type ${typeName}: ONNX Runtime's binding for Node does not ` +
+          'carry such tensors, cast them to FP32 inside the model',
+      );
+    }
+    return { name, datatype, shape };
   });
 }
 
@@ -66,11 +71,13 @@ function specsOf(metadata: readonly InferenceSession.ValueMetadata[], kind: stri
 class OutputSlabs {
   readonly #slabs: (Slab | undefined)[] = [undefined, undefined];
   #turn = 0;
+  /** Of the last outputs. */
+  sizeBytes = 0;
 
   /** Copies the outputs, telling the owner of a new slab. Returns which it is. */
-  publish(results: readonly Tensor[]): number {
+  publish(results: readonly OrtValue[]): number {
     const index = this.#turn;
-    const data = results.map((value) => bytesOfValue(value as unknown as OrtValue));
+    const data = results.map((value) => bytesOfValue(value));
     const { places, sizeBytes } = layOut(
       results.map(({ dims }, i) => ({ lengthBytes: data[i]?.length ?? 0, shape: dims })),
     );
@@ -79,6 +86,7 @@ class OutputSlabs {
       this.#slabs[index] = slab;
       tell({ kind: 'output_slab', index, slab: slab.buffer });
     }
+    this.sizeBytes = sizeBytes;
     writeTable(slab.words, places);
     for (const [i, { offset }] of places.entries()) slab.bytes.set(data[i] ?? [], offset);
     this.#turn = 1 - index;
@@ -95,21 +103,30 @@ class OutputSlabs {
 const outputSlabs = new OutputSlabs();
 let inputSlab: Slab | undefined;
 
-async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): Promise<void> {
+async function serve(session: OrtSession, inputs: readonly TensorSpec[]): Promise<void> {
+  const { runNow, outputs } = session;
+  let runs = 0;
+  let outputBytes = 0;
   while (nextCommand() === COMMAND.RUN) {
     const message = receive() as InputSlabMessage | undefined;
     if (message !== undefined) inputSlab = new Slab(message.slab);
     try {
       if (inputSlab === undefined) throw new Error('a run without inputs');
       const beganMs = performance.now();
-      const results = await session.run(feedsOf(inputSlab, inputs) as unknown as Feeds, {
-        logSeverityLevel: FATAL_ONLY,
-      });
+      const feeds = feedsOf(inputSlab, inputs);
+      const results = runNow === undefined ? await session.run(feeds) : runNow(feeds);
       const startMs = performance.now();
       measured[MEASURED.RUN_NS] = (startMs - beganMs) * 1e6;
-      const index = outputSlabs.publish(session.outputNames.map((name) => results[name] as Tensor));
+      const index = outputSlabs.publish(outputs.map(({ name }) => results[name] as OrtValue));
       measured[MEASURED.OUTPUT_NS] = (performance.now() - startMs) * 1e6;
       tell(index);
+      runs += 1;
+      outputBytes += outputSlabs.sizeBytes;
+      if (runs >= RUNS_A_TURN || outputBytes >= OUTPUT_BYTES_A_TURN) {
+        await nextTurn();
+        runs = 0;
+        outputBytes = 0;
+      }
     } catch (thrown) {
       const { code, message } = statusOf(thrown, Code.INTERNAL);
       tell({ kind: 'run_failed', code, message });
@@ -118,17 +135,13 @@ async function serve(session: InferenceSession, inputs: readonly TensorSpec[]): 
 }
 
 async function host({ modelPath, intraOpThreads }: LoadMessage): Promise<void> {
-  let session: InferenceSession | undefined;
+  let session: OrtSession | undefined;
   let inputs: TensorSpec[];
   const beganMs = performance.now();
   try {
-    session = await ort.InferenceSession.create(modelPath, {
-      intraOpNumThreads: intraOpThreads,
-      interOpNumThreads: 1,
-      logSeverityLevel: FATAL_ONLY,
-    });
-    inputs = specsOf(session.inputMetadata, 'input');
-    const outputs = specsOf(session.outputMetadata, 'output');
+    session = await ort.open({ modelPath, intraOpThreads });
+    inputs = specsOf(session.inputs, 'input');
+    const outputs = specsOf(session.outputs, 'output');
     tell({ kind: 'loaded', inputs, outputs, loadMs: performance.now() - beganMs });
   } catch (thrown) {
     await session?.release();
