@@ -42,6 +42,8 @@ export type Results = ReadonlyMap<string, readonly ClosedRound[]>;
 /** Of the time of a round: servers in JavaScript get faster while they warm up. */
 const WARM_UP_PARTS = [0.1, 0.5];
 const WARM_UP_CHECKED_CALLS = 50;
+/** Of a round at a rate; in the rest the generator gets fast. */
+const OPEN_PART = 2 / 3;
 
 /** How many calls of a side fill a round, from how fast the last ones went. */
 class Pace {
@@ -83,7 +85,7 @@ function inTurn<T>(all: readonly T[], round: number): readonly T[] {
 }
 
 async function warmUp(side: Side, level: Level, full: RoundsPlan, pace: Pace): Promise<void> {
-  const plan = { ...full, checkedCalls: Math.min(full.checkedCalls, WARM_UP_CHECKED_CALLS) };
+  let plan = { ...full, checkedCalls: Math.min(full.checkedCalls, WARM_UP_CHECKED_CALLS) };
   let calls = Math.max(level.connections * level.streams, plan.firstCalls);
   if (plan.callsPerSecond !== undefined) {
     pace.saw(plan.callsPerSecond);
@@ -93,6 +95,7 @@ async function warmUp(side: Side, level: Level, full: RoundsPlan, pace: Pace): P
     const { callsPerSecond } = await runRound(side, level, plan, calls);
     pace.saw(callsPerSecond);
     calls = pace.callsFor(plan.secondsPerRound * part, level);
+    plan = { ...full, checkedCalls: 0 };
   }
   const last = await runRound(side, level, plan, calls);
   pace.saw(last.callsPerSecond);
@@ -139,7 +142,7 @@ async function drive(side: Side, level: Level, plan: RoundsPlan, calls: number):
   const { name, contender, path, bodyFile, trusted } = side;
   const { clientCore, callsPerSecond } = plan;
   if (callsPerSecond !== undefined) {
-    const seconds = calls / callsPerSecond;
+    const seconds = (calls / callsPerSecond) * OPEN_PART;
     // The nodes behind a proxy are on the clients' core. The warm-up is as fast as the round: all
     // of it counts in what a call costs.
     const report = await runOpenRound(side, {
