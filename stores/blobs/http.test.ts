@@ -14,6 +14,7 @@ import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
 import { type ServeBlobsOptions, serveBlobs } from './http-server.ts';
+import { survivesCuts } from './resumed.contract.ts';
 
 async function served(options: ServeBlobsOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'torus-blobs-'));
@@ -76,6 +77,11 @@ test('a server that falls silent is UNAVAILABLE within a bound', async (t) => {
   proxy.restore();
   // A connection that was cut just now may be asked once more.
   await untilTrue('it answers again', async () => (await patient.stat(sha256)) !== undefined);
+});
+
+test('a blob arrives whole over a network that is cut', async (t) => {
+  const { port } = await start(t);
+  await survivesCuts(t, { port, open: async (at) => httpBlobs(`http://127.0.0.1:${at}`) });
 });
 
 const UPLOAD = 'POST /blobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n';

@@ -13,6 +13,7 @@ import { hasS3, type S3Server, startS3 } from '../../test/support/s3-server.ts';
 import { skip } from '../../test/support/skip.ts';
 import { tcpProxy } from '../../test/support/tcp-proxy.ts';
 import { blobsContract } from './blobs.contract.ts';
+import { survivesCuts } from './resumed.contract.ts';
 import { openS3Blobs, type S3BlobsOptions } from './s3.ts';
 import { verified } from './verified.ts';
 
@@ -20,26 +21,35 @@ const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
 
-const server = hasS3 ? await startS3() : undefined;
-test.after.always(() => server?.end());
+let started: S3Server | undefined;
+test.before(async () => {
+  if (hasS3) started = await startS3();
+});
+test.after.always(() => started?.end());
 
-if (server === undefined) {
+function running(): S3Server {
+  if (started === undefined) throw new Error('the service has not started');
+  return started;
+}
+
+if (!hasS3) {
   test('blobs on S3', (t) => skip(t, 'no versitygw: run scripts/ci-setup'));
 } else {
   blobsContract('s3', async () => {
-    const { bucket, url } = await place(server);
-    const store = await openS3Blobs(url, { credentials: server.credentials });
+    const { bucket, url } = await place(running());
+    const store = await openS3Blobs(url, { credentials: running().credentials });
     const end = async (): Promise<void> => {
       await store.close();
-      if ((await remains(server, bucket)).length > 0) throw new Error('something was left behind');
+      if ((await remains(running(), bucket)).length > 0)
+        throw new Error('something was left behind');
     };
     return { store, end };
   });
 }
 
-async function place({ bucket, endpoint }: S3Server) {
-  const name = await bucket.call(server);
-  return { bucket: name, url: `s3://${name}/some/folder?endpoint=${endpoint}` };
+async function place(service: S3Server) {
+  const name = await service.bucket();
+  return { bucket: name, url: `s3://${name}/some/folder?endpoint=${service.endpoint}` };
 }
 
 function client({ endpoint, credentials }: S3Server): S3Client {
@@ -62,7 +72,7 @@ type Body = (t: ExecutionContext, running: S3Server) => Promise<void>;
 
 /** One after the other: some of them stop the server. */
 function withServer(title: string, body: Body): void {
-  if (server !== undefined) test.serial(`s3: ${title}`, (t) => body(t, server));
+  if (hasS3) test.serial(`s3: ${title}`, (t) => body(t, running()));
 }
 
 async function opened(t: ExecutionContext, running: S3Server, options: S3BlobsOptions = {}) {
@@ -162,6 +172,13 @@ withServer('a service that falls silent is UNAVAILABLE within a bound', async (t
   await t.throwsAsync(store.stat(sha256), unavailable);
   proxy.restore();
   t.like(await store.stat(sha256), { sizeBytes: 9 * MIB });
+});
+
+withServer('a blob arrives whole over a network that is cut', async (t, running) => {
+  const { url } = await place(running);
+  const { credentials, port } = running;
+  const open = (at: number) => openS3Blobs(url.replace(String(port), String(at)), { credentials });
+  await survivesCuts(t, { port, open });
 });
 
 withServer(

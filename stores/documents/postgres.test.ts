@@ -5,7 +5,11 @@ import test, { type ExecutionContext } from 'ava';
 import { Client } from 'pg';
 import { Code, StatusError } from '../../common/status.ts';
 import { makeCertificate } from '../../test/support/certificate.ts';
-import { hasPostgres, startPostgres } from '../../test/support/postgres-server.ts';
+import {
+  hasPostgres,
+  type PostgresServer,
+  startPostgres,
+} from '../../test/support/postgres-server.ts';
 import { skip } from '../../test/support/skip.ts';
 import { tcpProxy } from '../../test/support/tcp-proxy.ts';
 import { documentsContract } from './documents.contract.ts';
@@ -17,23 +21,31 @@ import { POSTGRES_SCHEMA } from './postgres-schema.ts';
 const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const;
 
 // A commit is only promised to be kept when a session asks for it: the server's default is not to.
-const server = hasPostgres ? await startPostgres({ synchronous_commit: 'off' }) : undefined;
-test.after.always(() => server?.end());
+let started: PostgresServer | undefined;
+test.before(async () => {
+  if (hasPostgres) started = await startPostgres({ synchronous_commit: 'off' });
+});
+test.after.always(() => started?.end());
 
-if (server === undefined) {
+function running(): PostgresServer {
+  if (started === undefined) throw new Error('the server has not started');
+  return started;
+}
+
+if (!hasPostgres) {
   test('documents in PostgreSQL', (t) => skip(t, 'no PostgreSQL: run scripts/ci-setup'));
 } else {
   documentsContract('postgres', async () => {
-    const store = await openDocuments(await server.database());
+    const store = await openDocuments(await running().database());
     return { store, end: () => store.close() };
   });
 }
 
-type Body = (t: ExecutionContext, running: NonNullable<typeof server>) => Promise<void>;
+type Body = (t: ExecutionContext, running: PostgresServer) => Promise<void>;
 
 /** One after the other: some of them stop the server. */
 function withServer(title: string, body: Body): void {
-  if (server !== undefined) test.serial(`postgres: ${title}`, (t) => body(t, server));
+  if (hasPostgres) test.serial(`postgres: ${title}`, (t) => body(t, running()));
 }
 
 async function opened(
@@ -292,7 +304,7 @@ withServer('a table that was dropped under us is told, not made anew', async (t,
   await t.throwsAsync(store.get('model', 'm'), { code: Code.FAILED_PRECONDITION });
 });
 
-if (server !== undefined) {
+if (hasPostgres) {
   test('postgres: TLS is verified as its mode says', async (t) => {
     let hasCertificate = false;
     const secured = await startPostgres({ ssl: 'on' }, (folder) => {

@@ -9,6 +9,7 @@ import {
 } from '../../../test/support/redis-server.ts';
 import { skip } from '../../../test/support/skip.ts';
 import { blobsContract } from '../blobs.contract.ts';
+import { survivesCuts } from '../resumed.contract.ts';
 import { openRedisBlobs } from './redis.ts';
 
 const SAFE = ['--appendonly', 'yes', '--appendfsync', 'always'];
@@ -16,8 +17,17 @@ const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const
 const refused = { instanceOf: StatusError, code: Code.FAILED_PRECONDITION } as const;
 const MIB = 1024 * 1024;
 
-const server = redisProgram() === undefined ? undefined : await startRedis({ args: SAFE });
-test.after.always(() => server?.end());
+const hasRedis = redisProgram() !== undefined;
+let started: RedisServer | undefined;
+test.before(async () => {
+  if (hasRedis) started = await startRedis({ args: SAFE });
+});
+test.after.always(() => started?.end());
+
+function running(): RedisServer {
+  if (started === undefined) throw new Error('the server has not started');
+  return started;
+}
 
 let stores = 0;
 /** Each store has the server's keys of a prefix. */
@@ -26,11 +36,11 @@ const urlOf = ({ port }: RedisServer): string => {
   return `redis://127.0.0.1:${port}/?prefix=test${stores}`;
 };
 
-if (server === undefined) {
+if (!hasRedis) {
   test('blobs on Redis', (t) => skip(t, NO_REDIS));
 } else {
   blobsContract('redis', async () => {
-    const url = urlOf(server);
+    const url = urlOf(running());
     const prefix = `${new URL(url).searchParams.get('prefix')}:*`;
     const store = await openRedisBlobs(url);
     const end = async (): Promise<void> => {
@@ -38,7 +48,7 @@ if (server === undefined) {
       // The large ones would be read again with every start of the server.
       const script = `for _, key in ipairs(redis.call('KEYS', '${prefix}')) do
         redis.call('DEL', key) end`;
-      await server.ask('EVAL', script, '0');
+      await running().ask('EVAL', script, '0');
     };
     return { store, end };
   });
@@ -48,7 +58,7 @@ type Body = (t: ExecutionContext, running: RedisServer) => Promise<void>;
 
 /** One after the other: some of them end the server. */
 function withServer(title: string, body: Body): void {
-  if (server !== undefined) test.serial(`redis: ${title}`, (t) => body(t, server));
+  if (hasRedis) test.serial(`redis: ${title}`, (t) => body(t, running()));
 }
 
 async function* content(sizeBytes: number) {
@@ -166,6 +176,13 @@ withServer("the registry's server is refused under any name", async (t, running)
   }
   const registry = `redis+sentinel://${others.join(',')}/main`;
   await (await openRedisBlobs(url, { registry })).close();
+});
+
+withServer('a blob arrives whole over a network that is cut', async (t, running) => {
+  const { port } = running;
+  const url = urlOf(running);
+  const open = (at: number) => openRedisBlobs(url.replace(String(port), String(at)));
+  await survivesCuts(t, { port, open });
 });
 
 withServer('a password that is refused is not repeated', async (t, running) => {
