@@ -183,6 +183,9 @@ export class GrpcConnection implements ServedHandler {
       this.#fail(stream, new StatusError(Code.DEADLINE_EXCEEDED, 'the deadline was over already'));
       return;
     }
+    // Who stops waiting at about its own deadline, as a router does for its callers, does no wrong.
+    const { timeoutMs = Number.POSITIVE_INFINITY } = route;
+    stream.freeResetMs = Math.min(stream.freeResetMs, Math.ceil(nowMs + timeoutMs / 2));
     const call = this.#callOf(stream, route, deadlineMs);
     stream.context = call;
     this.#listener.await(call, nowMs);

@@ -9,6 +9,8 @@ export const Budget = {
   TINY_DATA: 3,
   WINDOW_UPDATES: 4,
   IGNORED_FRAMES: 5,
+  /** RST_STREAM of streams that are over. */
+  LATE_RESETS: 6,
 } as const;
 
 const NAMES: readonly LimitName[] = [
@@ -18,6 +20,7 @@ const NAMES: readonly LimitName[] = [
   'tiny_data',
   'window_updates',
   'ignored_frames',
+  'resets',
 ];
 const KINDS = NAMES.length;
 const RESETS_PER_SECOND = 10;
@@ -40,8 +43,9 @@ export class Budgets {
       limits.windowUpdatesPerSecond,
       limits.ignoredFramesPerSecond,
     ];
-    this.#perSecond = Float64Array.of(RESETS_PER_SECOND, ...rates);
-    this.#most = Float64Array.of(limits.resets, ...rates.map((rate) => rate * BURST_SECONDS));
+    const bursts = rates.map((rate) => rate * BURST_SECONDS);
+    this.#perSecond = Float64Array.of(RESETS_PER_SECOND, ...rates, RESETS_PER_SECOND);
+    this.#most = Float64Array.of(limits.resets, ...bursts, limits.resets);
     this.#left = this.#most.slice();
     this.#filledMs = nowMs;
   }

@@ -133,7 +133,11 @@ export class ConnectionState {
     this.streams.add(stream);
     this.#lastFound = stream;
     if (this.#isLocal(id)) this.localStreams += 1;
-    else this.peerStreams += 1;
+    else {
+      this.peerStreams += 1;
+      stream.freeResetMs = Math.ceil(this.nowMs + this.limits.prematureResetMs);
+      this.budgets.credit(Budget.LATE_RESETS, 1);
+    }
     return stream;
   }
 

@@ -16,10 +16,17 @@ export interface ConnectionLimits {
   /** CONTINUATION frames of a block; one more ends the connection. */
   readonly continuationFrames: number;
   /**
-   * Streams that the peer resets or makes us reset, in a burst. Each call that ends well gives one
-   * back, and so does a tenth of a second. One more ends the connection.
+   * Streams that the peer resets soon after it opened them, or makes us reset, in a burst. Each
+   * call that ends well gives one back, and so does a tenth of a second. One more ends the
+   * connection. Resets of streams that are over count apart, to the same number: each stream that
+   * was opened gives one back, so that who resets no stream twice never gets there.
    */
   readonly resets: number;
+  /**
+   * A stream that was open for so long has cost its peer a place among its streams for that time:
+   * its reset is free. The owner may set an earlier moment (Stream.freeResetMs).
+   */
+  readonly prematureResetMs: number;
   /** PING frames a second, and twice that in a burst; one more ends the connection. */
   readonly pingsPerSecond: number;
   /** SETTINGS frames a second; one more ends the connection. */
@@ -55,6 +62,7 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
   headerBlockBytes: 65_536,
   continuationFrames: 16,
   resets: 1_000,
+  prematureResetMs: 100,
   pingsPerSecond: 1_000,
   settingsPerSecond: 50,
   tinyDataPerSecond: 1_000,

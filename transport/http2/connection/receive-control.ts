@@ -128,9 +128,14 @@ export function receiveReset(
     state.fail(ErrorCode.PROTOCOL_ERROR, 'RST_STREAM for a stream that was never opened');
     return;
   }
-  if (state.isServer && !state.spend(Budget.RESETS)) return;
   const stream = state.find(streamId);
-  if (stream === undefined) return;
+  if (stream === undefined) {
+    // An answer and a reset have crossed, as they do.
+    if (state.isServer) state.spend(Budget.LATE_RESETS);
+    return;
+  }
+  const isPremature = state.isServer && state.nowMs < stream.freeResetMs;
+  if (isPremature && !state.spend(Budget.RESETS)) return;
   const code = readUint32(bytes, start);
   const isUnprocessed = !state.isServer && code === ErrorCode.REFUSED_STREAM;
   state.resetByPeer(stream, code, isUnprocessed, 'reset by the peer');

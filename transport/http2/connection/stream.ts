@@ -51,6 +51,8 @@ export class Stream {
   /** When data last went into the queue of an idle stream, or out of it. */
   progressMs = 0;
 
+  /** Server: from this moment on a reset by the peer is not counted against it. */
+  freeResetMs = 0;
   /** Server: once the answer is out, RST_STREAM with NO_ERROR says that no more is wanted. */
   isRestUnwanted = false;
 
