@@ -2,6 +2,7 @@
 import test from 'ava';
 import { VirtualClock } from '../../common/clock.ts';
 import { createLog } from '../../common/log.ts';
+import { Code } from '../../common/status.ts';
 import type { Backend } from '../backend.ts';
 import { Connection } from '../http2/connection/connection.ts';
 import { parseFrame } from '../http2/connection/frame-text.ts';
@@ -64,4 +65,18 @@ test('a caller that cancels what its deadlines end is not cut off, one that just
   t.deepEqual(cancelled('', 19), { count: resets + 1, crossed: ['resets'] });
   t.deepEqual(cancelled('grpc-timeout=20m', 5), { count: resets + 1, crossed: ['resets'] });
   t.deepEqual(cancelled('grpc-timeout=60S', 5), { count: resets + 1, crossed: ['resets'] });
+});
+
+test('what a slow socket does not take counts as answers that wait, until it does', (t) => {
+  const { listener, served } = world();
+  served.onUnsent(200_000);
+  t.is(listener.answers.heldBytes, 200_000);
+  t.is(served.refusalOfAnswer(1_000), undefined);
+  listener.answers.heldBytes = listener.answers.maxBytes;
+  t.is(served.refusalOfAnswer(1_000)?.code, Code.RESOURCE_EXHAUSTED);
+  listener.answers.heldBytes = 200_000;
+  served.onUnsent(50);
+  t.is(listener.answers.heldBytes, 50);
+  served.onUnsent(0);
+  t.is(listener.answers.heldBytes, 0);
 });

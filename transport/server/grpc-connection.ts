@@ -39,6 +39,8 @@ export class GrpcConnection implements ServedHandler {
   /** What its calls hold of the listener's budgets. */
   #requestBytes = 0;
   #answerBytes = 0;
+  /** Of these, past the streams' queues: in the output, and in the socket. */
+  #unsentBytes = 0;
   #bombs = 0;
   #bombedMs = 0;
 
@@ -75,6 +77,11 @@ export class GrpcConnection implements ServedHandler {
   closed(): void {
     this.#listener.connections.delete(this);
     this.#age?.stop();
+    this.#noteAnswers();
+  }
+
+  onUnsent(unsentBytes: number): void {
+    this.#unsentBytes = unsentBytes;
     this.#noteAnswers();
   }
 
@@ -270,10 +277,10 @@ export class GrpcConnection implements ServedHandler {
 
   /** Takes changes of what waits to be taken by the caller into account. */
   #noteAnswers(): void {
-    const queuedBytes = this.connection.queuedBytes;
-    const change = queuedBytes - this.#answerBytes;
+    const answerBytes = this.connection.queuedBytes + this.#unsentBytes;
+    const change = answerBytes - this.#answerBytes;
     if (change === 0) return;
-    this.#answerBytes = queuedBytes;
+    this.#answerBytes = answerBytes;
     this.#listener.answers.heldBytes += change;
   }
 }

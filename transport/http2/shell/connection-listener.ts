@@ -27,6 +27,8 @@ export interface ServedHandler extends ConnectionHandler {
    * @param wake to be called after sending outside of the handler's calls.
    */
   serve(connection: Connection, wake: () => void): void;
+  /** So much of what was sent waits for the socket: beyond what the system takes in for a peer. */
+  onUnsent?(unsentBytes: number): void;
   /** The socket is gone: nothing comes any more. */
   closed?(): void;
 }
@@ -77,6 +79,7 @@ export async function listenConnections(
     const connection = new Connection(options.connection, handler, options.nowMs());
     handler.serve(connection, () => shell.wake());
     const shell = new ConnectionSocket(socket, connection, options.nowMs);
+    shell.onUnsent = (unsentBytes) => handler.onUnsent?.(unsentBytes);
     reads.adopt(socket, (sizeBytes) => shell.read(sizeBytes));
     open.add(shell);
     // Its TLS handshake was under way when the drain began.

@@ -38,6 +38,9 @@ export class ConnectionSocket {
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
   readonly #isSocket: boolean;
+  /** Hears how much of what was sent the socket, or the peer behind it, has not taken. */
+  onUnsent: ((unsentBytes: number) => void) | undefined = undefined;
+  #unsentBytes = 0;
   readonly #tickEnd: TickEnd;
   readonly #number = ++connections;
   /** A read of less has left nothing in the socket; 0: there is no telling. */
@@ -86,6 +89,7 @@ export class ConnectionSocket {
       this.#connection.settle(this.#isSocket && socket.writableLength === 0);
       if (chunks.length === 0) break;
     }
+    this.#noteUnsent(socket.writableLength + this.#connection.unsentBytes);
     if (this.#connection.unsentBytes > PAUSE_BYTES && !this.#connection.isDone) socket.pause();
     if (this.#connection.isDone && !this.#connection.hasOutput) this.#end();
     else this.#arm();
@@ -123,6 +127,12 @@ export class ConnectionSocket {
     this.flush();
   };
 
+  #noteUnsent(unsentBytes: number): void {
+    if (unsentBytes === this.#unsentBytes) return;
+    this.#unsentBytes = unsentBytes;
+    this.onUnsent?.(unsentBytes);
+  }
+
   #onDrain(): void {
     this.#socket.resume();
     this.flush();
@@ -130,6 +140,7 @@ export class ConnectionSocket {
 
   #onClose(): void {
     this.#connection.lost('the socket was closed');
+    this.#noteUnsent(0);
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
