@@ -60,7 +60,7 @@ function cancelled(timeout: string, waitMs: number) {
   return { count, crossed: w.crossed };
 }
 
-test('a caller that cancels what its deadlines end is not cut off, one that just cancels is', (t) => {
+test('who cancels what its deadlines end is not cut off, who just cancels is', (t) => {
   t.deepEqual(cancelled('grpc-timeout=20m', 19), { count: 4 * resets, crossed: [] });
   t.deepEqual(cancelled('', 19), { count: resets + 1, crossed: ['resets'] });
   t.deepEqual(cancelled('grpc-timeout=20m', 5), { count: resets + 1, crossed: ['resets'] });

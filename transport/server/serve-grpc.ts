@@ -26,6 +26,20 @@ import type { ServerCall } from './server-call.ts';
 import { DEFAULT_SERVER_LIMITS, type ServerLimitName, type ServerLimits } from './server-limits.ts';
 import { UnaryServerCall } from './unary-call.ts';
 
+/**
+ * What a caller may send before it is taken: a call that nobody takes costs so much. One that is
+ * taken as it comes is given more, up to the second, and all of a connection's calls together so
+ * much more as the third says. The connection's window is more than all of that, so that calls
+ * which are not taken keep no others waiting; what is held in the end is bounded for the listener
+ * (ServerLimits.requestBytes).
+ */
+const WINDOWS = {
+  streamWindowBytes: 256 * 1024,
+  mostStreamWindowBytes: 4 * 1024 * 1024,
+  windowGrowthBytes: 32 * 1024 * 1024,
+  connectionWindowBytes: 512 * 1024 * 1024,
+} as const satisfies Partial<ConnectionOptions>;
+
 export interface ServeGrpcOptions extends ServeOptions {
   /** Takes the calls of its paths at their head, before the backend. */
   readonly raw?: RawBackend;
@@ -93,7 +107,7 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListe
     host,
     port,
     portFlag,
-    connection: connectionOptions(true, options.connection),
+    connection: connectionOptions(true, { ...WINDOWS, ...options.connection }),
     nowMs: () => listener.nowMs(),
     reads,
     isPortShared: options.isPortShared ?? false,
