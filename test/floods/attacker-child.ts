@@ -34,6 +34,10 @@ class Assault {
     for (let i = 0; i < attack.connections; i++) this.#connect();
   }
 
+  get cutOff(): number {
+    return this.#cutOff;
+  }
+
   stop(): AttackReport {
     this.#isOver = true;
     for (const [socket, startMs] of this.#open) {
@@ -119,6 +123,9 @@ const questions = {
     if (attack === undefined) return false;
     assault = new Assault(attack, port);
     return true;
+  },
+  cutOff(): number {
+    return assault?.cutOff ?? 0;
   },
   stop(): AttackReport | undefined {
     return assault?.stop();

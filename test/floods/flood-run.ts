@@ -61,17 +61,22 @@ export class FloodField {
     return this.#beside(name, this.#sinkPort, durationMs);
   }
 
-  async onServer(name: string, durationMs: number): Promise<ServerPhase> {
+  /** @param patienceMs how much longer it may go on while nobody was cut off yet */
+  async onServer(name: string, durationMs: number, patienceMs = 0): Promise<ServerPhase> {
     await this.#server.ask('state');
-    const phase = await this.#beside(name, this.#serverPort, durationMs);
+    const phase = await this.#beside(name, this.#serverPort, durationMs, patienceMs);
     const { peakRssBytes, crossed } = await this.#server.ask('state');
     return { ...phase, peakRssBytes, crossed, left: await this.#leftBehind() };
   }
 
-  async #beside(name: string, port: number, durationMs: number): Promise<Phase> {
+  async #beside(name: string, port: number, durationMs: number, patienceMs = 0): Promise<Phase> {
     await this.#honest.ask('start');
     if (!(await this.#attacker.ask('start', { name, port }))) throw new Error(`no attack ${name}`);
     await sleep(durationMs);
+    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += LOOK_MS) {
+      if ((await this.#attacker.ask('cutOff')) > 0) break;
+      await sleep(LOOK_MS);
+    }
     const attack = await this.#attacker.ask('stop');
     const honest = await this.#honest.ask('stop');
     if (attack === undefined) throw new Error('the attacker had not started');

@@ -38,7 +38,8 @@ test.after.always(async () => void (await field?.end()));
 for (const { name, more, everyMs } of attacks()) {
   test.serial(`${name}: the attacker is cut off, honest calls are answered`, async (t) => {
     const isPatient = more === undefined || everyMs !== undefined;
-    const run = await field.onServer(name, isPatient ? PATIENT_MS : ATTACK_MS);
+    const attackMs = isPatient ? PATIENT_MS : ATTACK_MS;
+    const run = await field.onServer(name, attackMs, CUT_OFF_MS);
     t.is(run.honest.failed, 0, run.honest.firstFailure);
     t.true(run.honest.calls > 0);
     t.true(run.attack.cutOff > 0, 'nobody was cut off');

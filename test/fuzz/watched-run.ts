@@ -34,12 +34,12 @@ export function runWatched(options: WatchedOptions): Promise<readonly TargetTall
     const failure = { ...latest, path: '', report: what };
     return [{ target: latest.target, runs: 0, spentMs: 0, failure }];
   };
-  const wait = (): void => {
+  const wait = (limitMs: number): void => {
     clearTimeout(hanging);
     hanging = setTimeout(() => {
-      verdict ??= broken(`hangs: no end of a batch in ${hangMs} ms`);
+      verdict ??= broken(`hangs: no end of a batch in ${limitMs} ms`);
       child.kill('SIGKILL');
-    }, hangMs);
+    }, limitMs);
   };
   child.stderr?.on('data', (chunk: Buffer) => {
     written = (written + chunk.toString()).slice(0, SHOWN_CHARACTERS);
@@ -50,10 +50,11 @@ export function runWatched(options: WatchedOptions): Promise<readonly TargetTall
       child.kill('SIGKILL');
     } else {
       latest = news;
-      wait();
+      wait(hangMs);
     }
   });
-  wait();
+  // Before its first batch it starts, which a busy machine may let take a while.
+  wait(HANG_MS);
   return new Promise((resolve) => {
     child.once('close', (code, signal) => {
       clearTimeout(hanging);
