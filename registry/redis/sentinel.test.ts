@@ -71,8 +71,9 @@ async function underWrites(
     if (kind === 'all') resyncs += 1;
   });
   const writer = write(registry);
-  await untilTrue('writes', () => writer.taken() > 20 && resyncs === 1);
+  await untilTrue('writes', () => writer.taken() > 20 && resyncs > 0);
   const before = await group.master();
+  const heardBefore = resyncs;
   await fault(group);
   const after = await group.master();
   t.not(after.port, before.port);
@@ -90,7 +91,7 @@ async function underWrites(
   }
   const [held] = await other.shards([0]);
   t.is(held?.revision, writer.taken());
-  await untilTrue('its watchers are told that they missed hints', () => resyncs > 1);
+  await untilTrue('its watchers are told that they missed hints', () => resyncs > heardBefore);
 }
 
 const tests: Record<string, (group: SentinelGroup) => Promise<void>> = {
