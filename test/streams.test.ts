@@ -9,7 +9,7 @@ import { fp32 } from './support/infer-requests.ts';
 import { call, inferBytes } from './support/inference-client.ts';
 import { startNodeCluster } from './support/node-cluster.ts';
 import { until } from './support/small-cluster.ts';
-import { addModel, identityModel } from './support/tiny-onnx.ts';
+import { addModel, identityModel, slowModel } from './support/tiny-onnx.ts';
 
 const WIDTH = 2;
 
@@ -172,6 +172,24 @@ test('losing its node ends a stream with UNAVAILABLE, and it is not begun anew',
   again.end();
   t.is((await next.ended).code, status.OK, 'the other node takes new ones');
   t.deepEqual(next.told.map(valuesOf), [[4, 4]]);
+});
+
+test('a stream that was not answered yet is not begun anew either', async (t) => {
+  const slow = { 'slow/1/model.onnx': slowModel(600) };
+  const { client, nodes } = await cluster(t, { n1: slow, n2: slow });
+  const stream = client.duplex('ModelStreamInfer');
+  const { told, ended } = listen(stream);
+  stream.write({
+    model_name: 'slow',
+    inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 1] }],
+    raw_input_contents: [floats([1])],
+  });
+  stream.end();
+  const busy = () => nodes.find((one) => one.openCalls() === 1);
+  await until('it is at a node', () => busy() !== undefined);
+  busy()?.kill();
+  t.is((await ended).code, status.UNAVAILABLE, 'its requests may have run');
+  t.deepEqual(told, []);
 });
 
 test('a stream whose node can not be reached goes to another with its first message', async (t) => {

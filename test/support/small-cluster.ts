@@ -78,14 +78,21 @@ export async function assign(
   if (revision === 1) for (const shard of rest) await registry.putShard(shard);
 }
 
-/** Lets pending work of this process go on until the condition holds. */
+/** Turns of the event loop that are waited one by one; then others get the processor too. */
+const QUICK_TURNS = 10_000;
+const SLOW_TURNS = 30_000;
+
+/** Lets pending work go on until the condition holds: some of it may be another thread's. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  for (let turn = 0; turn < 100_000; turn++) {
+  for (let turn = 0; turn < QUICK_TURNS + SLOW_TURNS; turn++) {
     if (await condition()) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => {
+      if (turn < QUICK_TURNS) setImmediate(resolve);
+      else setTimeout(resolve, 1);
+    });
   }
   throw new Error(`never happened: ${what}`);
 }
