@@ -35,6 +35,8 @@ export class ConnectionSocket {
   #isWoken = false;
   #isEnding = false;
   #lingerBytes = LINGER_BYTES;
+  /** Time of a peer that was sent GOAWAY to read it. */
+  lingerMs = LINGER_MS;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
   readonly #isSocket: boolean;
@@ -149,7 +151,7 @@ export class ConnectionSocket {
     this.#isEnding = true;
     this.#socket.end();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#timer = setTimeout(() => this.#socket.destroy(), this.lingerMs);
     this.#socket.resume();
   }
 
