@@ -3,7 +3,7 @@
 // there, whatever they name. It is never sent again once anything may have run.
 import { Code, StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
-import type { Metadata, StreamCall } from '../transport/backend.ts';
+import { type Metadata, NO_METADATA, type StreamCall } from '../transport/backend.ts';
 import { Forward, type Forwarder } from './forward.ts';
 import { ForwardSpan } from './forward-span.ts';
 
@@ -155,6 +155,13 @@ class Leg implements StreamCall {
   }
   get peer(): string {
     return this.#forward.call.peer;
+  }
+
+  get answerMetadata(): Metadata {
+    return this.#forward.call.answerMetadata ?? NO_METADATA;
+  }
+  set answerMetadata(metadata: Metadata) {
+    if (!this.isDone) this.#forward.call.answerMetadata = metadata;
   }
 
   send(message: Uint8Array): boolean {

@@ -2,7 +2,7 @@
 // listener in front of nodes of this process: no bytes are moved between router and node.
 import { Code, type StatusError, statusOf } from '../common/status.ts';
 import { scanModelCall } from '../proto/oip/scan.ts';
-import type { Backend, Metadata, UnaryCall } from '../transport/backend.ts';
+import { type Backend, type Metadata, NO_METADATA, type UnaryCall } from '../transport/backend.ts';
 import { Forward, type Forwarder, type Ready } from './forward.ts';
 import { ForwardSpan } from './forward-span.ts';
 import type { RouterMetrics } from './metrics.ts';
@@ -103,6 +103,7 @@ class Attempt implements UnaryCall {
   readonly deadlineMs: number;
   readonly peer: string;
   readonly request: Uint8Array;
+  answerMetadata: Metadata = NO_METADATA;
   isCancelled = false;
   onCancel: (() => void) | undefined = undefined;
   readonly #forward: UnaryForward;
@@ -121,6 +122,7 @@ class Attempt implements UnaryCall {
   succeed(response: Uint8Array, trailers?: Metadata): void {
     if (this.#isDone) return;
     this.#isDone = true;
+    if (this.answerMetadata.length > 0) this.#forward.call.answerMetadata = this.answerMetadata;
     this.#forward.succeeded(response, trailers);
   }
 

@@ -48,8 +48,8 @@ export interface CallContext {
   /** Undefined where nothing is known of it: messages are always given inflated. */
   readonly compression?: MessageCompression | undefined;
   /**
-   * Goes ahead of the answers, in the headers: to be set before the first. Undefined where the
-   * transport has no place for it (@grpc/grpc-js here).
+   * Goes ahead of the answers, in the headers: set by the callee before the first. Undefined where
+   * the transport has no place for it.
    */
   answerMetadata?: Metadata;
 }

@@ -44,6 +44,7 @@ export class Callee implements Backend {
   unary(call: UnaryCall): void {
     switch (call.path) {
       case ECHO:
+        call.answerMetadata = call.metadata.filter(isForHead);
         call.succeed(Uint8Array.from(call.request), call.metadata.filter(isOurs));
         break;
       case FAIL:
@@ -102,6 +103,7 @@ export class Callee implements Backend {
   }
 }
 
+const isForHead = (entry: Metadata[number]): boolean => entry[0].startsWith('x-head');
 const isOurs = (entry: Metadata[number]): boolean => entry[0].startsWith('x-');
 
 function sum(call: StreamCall): void {
@@ -116,6 +118,7 @@ function sum(call: StreamCall): void {
 }
 
 function chat(call: StreamCall): void {
+  call.answerMetadata = call.metadata.filter(isForHead);
   call.onMessage = (message) => call.send(Uint8Array.from(message));
   call.onHalfClose = () => call.end();
 }

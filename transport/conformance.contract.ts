@@ -129,6 +129,27 @@ function unaryScenes(add: AddScene): void {
     }
   });
 
+  add(
+    'what the callee puts into its headers comes back, ahead of its answers',
+    async (t, scene) => {
+      const head: Metadata = [
+        ['x-head', 'one'],
+        ['x-head-bin', Buffer.from([0, 255, 13])],
+      ];
+      const heard: Metadata[] = [];
+      const onMetadata = (metadata: Metadata): void => void heard.push(metadata);
+      const sent = { metadata: [...head, ['x-other', 'a']] as Metadata, onMetadata };
+      const answer = await invokeUnary(scene.caller, ECHO, bytesOf('a'), sent);
+      t.deepEqual(answer.metadata.filter(isForHead).map(textOf), head.map(textOf));
+      t.is(answer.metadata.filter(([key]) => key === 'x-other').length, 0);
+      const answers = invokeStream(scene.caller, CHAT, [bytesOf('a')], sent);
+      t.false((await answers.next()).done);
+      t.is(heard.length, 2);
+      t.deepEqual(heard[1]?.filter(isForHead).map(textOf), head.map(textOf));
+      await answers.return?.();
+      t.deepEqual((await invokeUnary(scene.caller, ECHO, bytesOf('a'))).metadata, []);
+    },
+  );
   add('metadata goes there, trailers come back, bytes under -bin', async (t, { caller }) => {
     const metadata: Metadata = [
       ['x-text', 'plain, with comma'],
@@ -316,3 +337,7 @@ function flowScenes(add: AddScene): void {
     t.is(scene.callee.sunk, sent);
   });
 }
+
+const isForHead = ([key]: Metadata[number]): boolean => key.startsWith('x-head');
+const textOf = ([key, value]: Metadata[number]): string =>
+  `${key}: ${typeof value === 'string' ? value : Buffer.from(value).toString('hex')}`;

@@ -17,11 +17,15 @@ export interface InvokeOptions {
   readonly timeoutMs?: number;
   readonly metadata?: Metadata;
   readonly signal?: AbortSignal;
+  /** Hears what the callee's headers say, if it is anything, before its answers. */
+  readonly onMetadata?: (metadata: Metadata) => void;
 }
 
 export interface UnaryAnswer {
   readonly response: Uint8Array;
   readonly trailers: Metadata;
+  /** Of the headers, ahead of the answer. */
+  readonly metadata: Metadata;
 }
 
 /** What ends a call from the caller's side. */
@@ -37,6 +41,8 @@ class Invocation {
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.abandon(new StatusError(Code.CANCELLED, 'caller cancelled'));
   readonly #onAbandon: (error: StatusError) => void;
+  readonly #onMetadata: ((metadata: Metadata) => void) | undefined;
+  #answerMetadata: Metadata = NO_METADATA;
 
   constructor(
     path: string,
@@ -47,6 +53,7 @@ class Invocation {
     this.path = path;
     this.metadata = options.metadata ?? NO_METADATA;
     this.#onAbandon = onAbandon;
+    this.#onMetadata = options.onMetadata;
     this.deadlineMs = systemClock.nowMs() + timeoutMs;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
       this.#stopTimer = systemClock.after(timeoutMs, () => {
@@ -56,6 +63,15 @@ class Invocation {
     }
     this.#signal = options.signal;
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get answerMetadata(): Metadata {
+    return this.#answerMetadata;
+  }
+
+  set answerMetadata(metadata: Metadata) {
+    this.#answerMetadata = metadata;
+    if (!this.#isDone) this.#onMetadata?.(metadata);
   }
 
   /** True the first time. */
@@ -109,7 +125,8 @@ export async function invokeUnary(
     const call: UnaryCall = Object.assign(invocation, {
       request,
       succeed(response: Uint8Array, trailers: Metadata = NO_METADATA) {
-        if (invocation.finish()) resolve({ response, trailers });
+        const metadata = invocation.answerMetadata;
+        if (invocation.finish()) resolve({ response, trailers, metadata });
       },
       fail(error: StatusError) {
         if (invocation.finish()) reject(error);

@@ -55,6 +55,7 @@ export abstract class Answered<T extends AnsweredCall> extends Outgoing {
       return;
     }
     const error = head.error();
+    if (error === undefined && head.metadata.length > 0) this.call.answerMetadata = head.metadata;
     if (error !== undefined) this.failHere(error);
     else if (isEnd) this.ended(outcomeOf(list, head.httpStatus));
   }

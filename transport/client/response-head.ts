@@ -2,8 +2,10 @@
 // the same fields call after call and the decoder gives the same list for them: what was worked out
 // is kept with the list, so that it is worked out once.
 import { Code, StatusError, statusOf } from '../../common/status.ts';
+import { type Metadata, NO_METADATA } from '../backend.ts';
 import { type Encoding, encodingOf } from '../grpc/encoding.ts';
 import { codeOfHttpStatus } from '../grpc/http-status.ts';
+import { fromFields } from '../grpc/metadata.ts';
 import { type Outcome, readOutcome } from '../grpc/status-fields.ts';
 import type { HeaderList } from '../http2/hpack/header-list.ts';
 
@@ -17,6 +19,8 @@ export class ResponseHead {
   encoding: Encoding = 'identity';
   /** Its grpc-status came with it: if the content ends here, that is how the call ended. */
   hasStatus = false;
+  /** What the server's application put into it. */
+  metadata: Metadata = NO_METADATA;
   #code: Code = Code.OK;
   /** '' for a head that an answer may have. */
   #fault = '';
@@ -34,12 +38,20 @@ export class ResponseHead {
       this.#refuse(codeOfHttpStatus(this.httpStatus), text);
     } else if (!CONTENT_TYPE.test(contentType ?? '')) {
       this.#refuse(Code.UNKNOWN, `answered${named(contentType)}, not application/grpc`);
-    }
+    } else this.#takeMetadata(list);
   }
 
   /** Why this is no answer to a gRPC call; undefined: it is one. */
   error(): StatusError | undefined {
     return this.#fault === '' ? undefined : new StatusError(this.#code, this.#fault);
+  }
+
+  #takeMetadata(list: HeaderList): void {
+    try {
+      this.metadata = fromFields(list.fields);
+    } catch (thrown) {
+      this.#refuse(Code.INTERNAL, statusOf(thrown).message);
+    }
   }
 
   #takeEncoding(value: string): void {

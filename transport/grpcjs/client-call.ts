@@ -89,8 +89,10 @@ export function sendUnary(channel: ChannelInterface, address: string, call: Unar
   let response: Uint8Array | undefined;
   let hasHeaders = false;
   const outgoing = open(channel, address, call, {
-    onReceiveMetadata() {
+    onReceiveMetadata(headers) {
       hasHeaders = true;
+      const metadata = fromGrpcMetadata(headers);
+      if (metadata.length > 0) call.answerMetadata = metadata;
     },
     onReceiveMessage(message: Uint8Array) {
       if (response === undefined) response = message;
@@ -175,8 +177,10 @@ class Upstream {
 export function sendStream(channel: ChannelInterface, address: string, call: StreamCall): void {
   let hasHeaders = false;
   const outgoing = open(channel, address, call, {
-    onReceiveMetadata() {
+    onReceiveMetadata(headers) {
       hasHeaders = true;
+      const metadata = fromGrpcMetadata(headers);
+      if (metadata.length > 0) call.answerMetadata = metadata;
     },
     onReceiveMessage(message: Uint8Array) {
       if (call.send(message)) outgoing?.startRead();

@@ -37,6 +37,7 @@ export class ServerCall implements UnaryCall, StreamCall {
   onMessage: ((message: Uint8Array) => void) | undefined;
   onHalfClose: (() => void) | undefined;
   onDrain: (() => void) | undefined;
+  answerMetadata: Metadata = NO_METADATA;
 
   readonly #call: ServerInterceptingCallInterface;
   readonly #environment: ServerCallEnvironment;
@@ -51,6 +52,7 @@ export class ServerCall implements UnaryCall, StreamCall {
   #hasRead = true;
   #unsentBytes = 0;
   #wantsDrain = false;
+  #hasHead = false;
 
   constructor(
     call: ServerInterceptingCallInterface,
@@ -97,6 +99,7 @@ export class ServerCall implements UnaryCall, StreamCall {
       this.fail(messageTooLarge(response.byteLength, this.#environment.maxMessageBytes), trailers);
       return;
     }
+    this.#sendHead();
     this.#call.sendMessage(toBuffer(response), ignore);
     this.#answer(Code.OK, '', trailers);
   }
@@ -117,6 +120,7 @@ export class ServerCall implements UnaryCall, StreamCall {
       return false;
     }
     this.#unsentBytes += sizeBytes;
+    this.#sendHead();
     this.#call.sendMessage(toBuffer(message), () => this.#sent(sizeBytes));
     if (this.#unsentBytes < STREAM_BUFFER_BYTES) return true;
     this.#wantsDrain = true;
@@ -217,6 +221,7 @@ export class ServerCall implements UnaryCall, StreamCall {
 
   #answer(code: Code, message: string, trailers: Metadata = NO_METADATA): void {
     if (this.#isAnswered) return;
+    this.#sendHead();
     this.#close();
     let metadata: GrpcMetadata | null = null;
     try {
@@ -229,6 +234,18 @@ export class ServerCall implements UnaryCall, StreamCall {
       return;
     }
     this.#call.sendStatus({ code, details: wireMessage(message), metadata });
+  }
+
+  /** Metadata that can't be sent is left out; without any, grpc-js sends the head by itself. */
+  #sendHead(): void {
+    if (this.#hasHead) return;
+    this.#hasHead = true;
+    if (this.answerMetadata.length === 0) return;
+    try {
+      this.#call.sendMetadata(toGrpcMetadata(this.answerMetadata));
+    } catch (thrown) {
+      this.#environment.log.error({ err: thrown, path: this.path }, 'metadata not allowed');
+    }
   }
 
   /** Ends a call from this side, against the will of the callee, which hears of it. */

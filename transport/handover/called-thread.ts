@@ -168,6 +168,7 @@ abstract class TakenCall implements CallContext {
   protected readonly called: Called;
   protected readonly id: number;
   protected isDone = false;
+  #answerMetadata: Metadata = NO_METADATA;
 
   constructor(called: Called, { id, path, metadata, deadlineMs }: Context) {
     this.called = called;
@@ -175,6 +176,16 @@ abstract class TakenCall implements CallContext {
     this.path = path;
     this.metadata = metadata;
     this.deadlineMs = deadlineMs;
+  }
+
+  get answerMetadata(): Metadata {
+    return this.#answerMetadata;
+  }
+
+  set answerMetadata(metadata: Metadata) {
+    this.#answerMetadata = metadata;
+    if (this.isDone || metadata.length === 0) return;
+    this.called.sender.send(FRAME.HEAD, this.id, 0, undefined, metadata);
   }
 
   fail(error: StatusError, trailers: Metadata = NO_METADATA): void {

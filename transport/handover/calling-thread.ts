@@ -44,6 +44,7 @@ interface Handed {
   status(code: Code, text: string, trailers: Metadata): void;
   message(bytes: Uint8Array): void;
   taken(sizeBytes: number): void;
+  head(metadata: Metadata): void;
 }
 
 class Caller implements CallingThread, FrameTaker {
@@ -127,6 +128,7 @@ class Caller implements CallingThread, FrameTaker {
       handed?.status(codeOf(value), textOf(bytes), metadata);
     } else if (kind === FRAME.MESSAGE) handed?.message(bytes);
     else if (kind === FRAME.TAKEN) handed?.taken(value);
+    else if (kind === FRAME.HEAD) handed?.head(metadata);
   }
 
   #mayHandOver(call: UnaryCall | StreamCall, methods: ReadonlyMap<string, MethodKind>): boolean {
@@ -188,6 +190,10 @@ class HandedUnary implements Handed {
   message(): void {}
 
   taken(): void {}
+
+  head(metadata: Metadata): void {
+    this.#call.answerMetadata = metadata;
+  }
 }
 
 /** In a function of its own, so that it keeps nothing else alive. */
@@ -241,6 +247,10 @@ class HandedStream implements Handed {
 
   taken(sizeBytes: number): void {
     if (this.#out.taken(sizeBytes)) this.#call.resume();
+  }
+
+  head(metadata: Metadata): void {
+    this.#call.answerMetadata = metadata;
   }
 
   #finish(): void {

@@ -24,6 +24,8 @@ export const FRAME = {
   HALF_CLOSE: 7,
   /** value: so much of a stream's window is free again; of id 0: of the answers' bound. */
   TAKEN: 8,
+  /** metadata: what goes ahead of the answers. */
+  HEAD: 9,
 } as const;
 
 export type FrameKind = (typeof FRAME)[keyof typeof FRAME];
