@@ -9,6 +9,7 @@ import { Code } from '../../common/status.ts';
 import { makeCertificate } from '../../test/support/certificate.ts';
 import {
   NO_REDIS,
+  pause,
   type RedisServer,
   redisProgram,
   startRedis,
@@ -86,6 +87,22 @@ async function users(t: ExecutionContext): Promise<void> {
   await Promise.all(refused);
 }
 
+async function deaf(t: ExecutionContext): Promise<void> {
+  const server = await start(t);
+  const rights = [...RIGHTS, 'resetchannels', '&other:*'];
+  t.is(await server.ask('ACL', 'SETUSER', 'deaf', 'on', '>pw', ...rights), '+OK');
+  const connections = async (): Promise<number> => {
+    const stats = await server.ask('INFO', 'stats');
+    return Number(/total_connections_received:(\d+)/.exec(stats)?.[1]);
+  };
+  const before = await connections();
+  const registry = open(t, `redis://deaf:pw@127.0.0.1:${server.port}`);
+  registry.watch(() => t.fail('it may not hear'));
+  await pause(1_000);
+  t.true((await connections()) - before < 10);
+  t.deepEqual(await registry.nodes(), []);
+}
+
 async function overTls(t: ExecutionContext): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'torus-tls-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
@@ -119,6 +136,7 @@ async function overTls(t: ExecutionContext): Promise<void> {
 
 for (const [title, body] of Object.entries({
   'a user with the rights that are told, and those who are refused': users,
+  'a watcher who may not hear does not ask without a pause': deaf,
   'over TLS, with a certificate of a private authority': overTls,
 })) {
   test(title, (t) => (redisProgram() === undefined ? skip(t, NO_REDIS) : body(t)));

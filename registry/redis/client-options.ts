@@ -14,6 +14,8 @@ const LOOKUP_TIMEOUT_MS = 1_000;
  * time: a busy event loop here must not look like a dead peer.
  */
 export const SILENCE_MS = 5_000;
+/** A peer that does not answer our goodbye is left without its own. */
+const GOODBYE_MS = 250;
 /** Between attempts to connect, at most: writes go on soon after a fail-over. */
 export const MAX_RETRY_MS = 200;
 /** A sentinel that is away is not missed while another one is there. */
@@ -41,6 +43,7 @@ function common(address: RedisAddress): Options {
     // While a server loads its data it is asked this often whether it is done.
     maxLoadingRetryTime: MAX_RETRY_MS,
     socketTimeout: SILENCE_MS,
+    disconnectTimeout: GOODBYE_MS,
     // What was under way when a connection broke has failed: nothing is written late.
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
@@ -102,6 +105,7 @@ export function sentinelOptions(address: Extract<RedisAddress, { kind: 'sentinel
     ...(address.tls === undefined ? {} : { tls: tlsOptions(address.tls) }),
     connectTimeout: CONNECT_TIMEOUT_MS,
     socketTimeout: SILENCE_MS,
+    disconnectTimeout: GOODBYE_MS,
     retryStrategy: (attempt) => Math.min(MAX_SENTINEL_RETRY_MS, 50 * attempt),
     maxRetriesPerRequest: 0,
     autoResubscribe: false,

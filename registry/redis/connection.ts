@@ -154,7 +154,9 @@ export class RedisConnection {
         await Promise.race([ready.promise, late.promise]);
         if (this.#isClosed) throw unavailable('the registry is closed');
       }
-      return await Promise.race([send(), late.promise]);
+      const answer = await Promise.race([send(), late.promise]);
+      this.#lastError = undefined;
+      return answer;
     } catch (error) {
       throw redisError(error, this.#address.shown, keys);
     } finally {

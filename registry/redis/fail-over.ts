@@ -20,7 +20,8 @@ export function watchFailOver(
     // One that is away is tried again; the others tell the same.
     client.on('error', () => {});
     client.on('ready', () => {
-      client.subscribe(SWITCHED).catch(() => client.disconnect(true));
+      // Refused: then a fail-over is met by the errors of the old master.
+      client.subscribe(SWITCHED).catch(() => {});
     });
     client.on('message', (_: string, text: string) => {
       // 'master old-host old-port new-host new-port'

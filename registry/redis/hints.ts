@@ -90,7 +90,8 @@ export class Hints {
         () => {
           if (isOurs()) this.#tell({ kind: 'all' });
         },
-        () => client.disconnect(true),
+        // Refused, most likely: asking without a pause would not help.
+        () => this.#options.clock.after(HINT_PING_MS, () => client.disconnect(true)),
       );
     });
     client.on('message', (_: string, text: string) => {
