@@ -5,7 +5,7 @@ import { invalidArgument } from '../../common/status.ts';
 import { tracesEndpoint } from '../../common/tracing/endpoint.ts';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
 import { flagOf } from '../flags.ts';
-import { defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
+import { canHaveSeveral, defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
 
 export const DEFAULT_PORTS = { grpc: 8001, http: 8000, metrics: 8002, admin: 8003, blob: 8004 };
 export const FIRST_NODE_PORT = 8011;
@@ -70,7 +70,10 @@ const schema = z.object({
   blobPort: port(DEFAULT_PORTS.blob),
   nodePort: port(FIRST_NODE_PORT),
   nodes: count(2, MAX_NODES),
-  ioThreads: count(defaultIoThreads(), MAX_IO_THREADS),
+  ioThreads: count(defaultIoThreads(), MAX_IO_THREADS).refine(
+    (value) => value === 1 || canHaveSeveral(),
+    'must be 1 on this system, where threads can not share a port',
+  ),
   execution: z.enum(EXECUTIONS).default('auto'),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,

@@ -30,8 +30,8 @@ import { VERSION } from './version.ts';
 const NODE_DRAIN_MS = 1_000;
 
 interface Standing {
+  readonly id: string;
   readonly node: SideNode;
-  readonly listener: OwnGrpcListener;
   readonly metrics: Metrics;
 }
 
@@ -40,17 +40,16 @@ class SidePlane implements SideFunctions {
   readonly #log: Log;
   readonly #metrics = createMetrics();
   readonly #lead: CallingThread;
-  readonly #leadPort: PortCaller;
-  readonly #nodes: Standing[] = [];
+  #nodes: readonly Standing[] = [];
   #tracing: PlaneTracing | undefined;
   #router: Router | undefined;
-  #listener: OwnGrpcListener | undefined;
+  #routerListener: OwnGrpcListener | undefined;
+  readonly #nodeListeners: OwnGrpcListener[] = [];
 
   constructor(data: SideData) {
     this.#data = data;
     this.#log = createLog({ level: data.settings.logLevel });
     this.#lead = callThread(data.lead.calls);
-    this.#leadPort = callOverPort(data.lead.functions);
     countThread(this.#metrics, {
       name: `data-plane-${data.number}`,
       listeners: () => this.#listeners(),
@@ -59,50 +58,61 @@ class SidePlane implements SideFunctions {
   }
 
   start = async (lead: LeadOpened): Promise<void> => {
-    const { settings, registryPort } = this.#data;
+    const { settings } = this.#data;
     this.#tracing = await openPlaneTracing(settings, this.#metrics);
-    const nodes = new Map<string, SideNode>();
-    for (let at = 0; at < settings.nodes; at += 1) {
-      const id = nodeIdAt(at);
-      nodes.set(id, await this.#startNode(id, lead.nodePorts[at] ?? 0, lead));
+    const router = this.#join(lead);
+    for (const [at, { id, node, metrics }] of this.#nodes.entries()) {
+      const port = lead.nodePorts[at] ?? 0;
+      this.#nodeListeners.push(await this.#open(id, node.backend, port, '--node-port', metrics));
     }
-    const functions = [...nodes.values()].map((node) => node.functions);
-    const router = startRouter({
-      registry: registryOverPort(registryPort),
+    const port = lead.grpcPort;
+    this.#routerListener = await this.#open(ROUTER, router.backend, port, '--grpc-port');
+  };
+
+  /**
+   * In one go: the lead may have sent work for the nodes already, which waits in the port until
+   * somebody listens there, and is lost if that is only who waits for answers.
+   */
+  #join(lead: LeadOpened): Router {
+    const { functions } = this.#data.lead;
+    const leadPort = callOverPort(functions);
+    this.#nodes = lead.nodePorts.map((_, at) => this.#makeNode(nodeIdAt(at), leadPort, lead));
+    const router = this.#startRouter(lead);
+    const refresh = { [REFRESH]: () => router.refresh() };
+    servePort(functions, Object.assign(refresh, ...this.#nodes.map(({ node }) => node.functions)));
+    this.#router = router;
+    return router;
+  }
+
+  #startRouter(lead: LeadOpened): Router {
+    return startRouter({
+      registry: registryOverPort(this.#data.registryPort),
       connect: (address) =>
         connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
-      localBackends: new Map([...nodes].map(([id, { backend }]) => [id, backend])),
+      localBackends: new Map(this.#nodes.map(({ id, node }) => [id, node.backend])),
       clock: systemClock,
       random: Math.random,
       log: this.#log.child({ role: 'router' }),
       metrics: this.#metrics,
       version: VERSION,
-      tracer: this.#tracing.router,
+      tracer: this.#tracing?.router,
       lead: this.#lead.backend(ROUTER, lead.routerMethods),
     });
-    this.#router = router;
-    servePort(
-      this.#data.lead.functions,
-      Object.assign({ [REFRESH]: () => router.refresh() }, ...functions),
-    );
-    this.#listener = await this.#open(ROUTER, router.backend, lead.grpcPort, '--grpc-port');
-  };
+  }
 
-  async #startNode(id: string, port: number, { nodeMethods }: LeadOpened): Promise<SideNode> {
+  #makeNode(id: string, leadPort: PortCaller, { nodeMethods }: LeadOpened): Standing {
     const metrics = createMetrics();
     const node = createSideNode({
       id,
       lead: this.#lead.backend(id, nodeMethods),
-      leadPort: this.#leadPort,
+      leadPort,
       clock: systemClock,
       dateMs: Date.now,
       metrics,
       tracer: this.#tracing?.node(id),
       log: this.#log.child({ role: 'node', node: id }),
     });
-    const listener = await this.#open(id, node.backend, port, '--node-port', metrics);
-    this.#nodes.push({ node, listener, metrics });
-    return node;
+    return { id, node, metrics };
   }
 
   #open(
@@ -118,8 +128,8 @@ class SidePlane implements SideFunctions {
   }
 
   *#listeners(): Iterable<OwnGrpcListener> {
-    if (this.#listener !== undefined) yield this.#listener;
-    for (const { listener } of this.#nodes) yield listener;
+    if (this.#routerListener !== undefined) yield this.#routerListener;
+    yield* this.#nodeListeners;
   }
 
   snapshots = () =>
@@ -132,16 +142,16 @@ class SidePlane implements SideFunctions {
 
   closePort = async (): Promise<void> => {
     this.#router?.retire();
-    this.#listener?.closePort();
+    this.#routerListener?.closePort();
   };
 
   drainRouter = async (): Promise<void> => {
-    await this.#listener?.drain();
+    await this.#routerListener?.drain();
   };
 
   stop = async (): Promise<void> => {
-    this.#listener?.stop();
-    await Promise.all(this.#nodes.map(({ listener }) => listener.drain(NODE_DRAIN_MS)));
+    this.#routerListener?.stop();
+    await Promise.all(this.#nodeListeners.map((listener) => listener.drain(NODE_DRAIN_MS)));
     this.#router?.stop();
     await Promise.all(this.#nodes.map(({ node }) => node.stop()));
     await this.#tracing?.close();

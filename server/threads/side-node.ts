@@ -44,8 +44,6 @@ export interface SideNode {
   readonly backend: Backend;
   /** To be served to the lead thread: SideFunctions. */
   readonly functions: PortFunctions;
-  /** Requests that wait or run here. */
-  readonly inFlight: number;
   /** Runs what is queued, lets go of the models. */
   stop(): Promise<void>;
 }
@@ -74,9 +72,6 @@ export function createSideNode(options: SideNodeOptions): SideNode {
       [named('unload')]: (key: string) => models.unload(key),
       [named('show')]: async (changes: readonly ShownVersion[]) => models.show(changes),
       [named('statistics')]: async () => models.statistics(),
-    },
-    get inFlight() {
-      return models.inFlight;
     },
     stop: () => models.stop(),
   };
@@ -114,12 +109,6 @@ class SideModels {
     } catch {
       return false;
     }
-  }
-
-  get inFlight(): number {
-    let sum = 0;
-    for (const { loaded } of this.#held.values()) sum += loaded.inFlight;
-    return sum;
   }
 
   async load(plan: InlinePlan): Promise<number> {

@@ -26,14 +26,14 @@ async function writeModels(folder: string): Promise<void> {
   }
 }
 
-async function start(t: ExecutionContext, ioThreads: number): Promise<TorusProcess> {
-  const data = await dataFolder(t);
+async function start(t: ExecutionContext, ioThreads: number, at?: string): Promise<TorusProcess> {
+  const data = at ?? (await dataFolder(t));
   const folder = join(dirname(data), 'models');
   await writeModels(folder);
   const flags = ['--model-repository', folder, '--io-threads', String(ioThreads)];
   const server = await startTorus({ data, flags });
   t.teardown(async () => void (await server.end('SIGKILL')));
-  await server.sees(/: 2 imported/);
+  await server.sees(/: [02] imported/);
   const client = connectGrpc({ address: server.grpc, methods: METHODS });
   t.teardown(() => client.close());
   const isReady = async (name: string): Promise<boolean> =>
@@ -91,7 +91,7 @@ async function roundsUntilHere(server: TorusProcess, clients: readonly GrpcClien
   }
 }
 
-test('two I/O threads answer as one does, and count as one', async (t) => {
+test.serial('two I/O threads answer as one does, and count as one', async (t) => {
   const answers: (readonly number[])[][] = [];
   for (const ioThreads of [1, 2]) {
     const server = await start(t, ioThreads);
@@ -123,38 +123,41 @@ test('two I/O threads answer as one does, and count as one', async (t) => {
   t.deepEqual(here, there);
 });
 
-test('a model is there over all connections, or over none; a port has one owner', async (t) => {
-  const server = await start(t, 2);
-  const [first, second, ...others] = connections(t, server);
-  if (first === undefined || second === undefined) throw new Error('too few connections');
-  const ready = async (client: GrpcClient): Promise<readonly string[]> =>
-    (await call(client, 'repositoryIndex', { ready: true })).models.map(({ name }) => name);
-  for (const model of MODELS) {
-    await round(others, model);
-    await call(first, 'repositoryModelUnload', { modelName: model });
-    const rest = MODELS.filter((name) => name !== model);
-    for (const client of others) {
-      t.deepEqual(await ready(client), rest);
-      const error = await t.throwsAsync(infer(client, model, row(0)));
-      t.regex(String(error?.message), /unknown model|not ready|no available versions/);
+test.serial(
+  'a model is there over all connections, or over none; a port has one owner',
+  async (t) => {
+    const server = await start(t, 2);
+    const [first, second, ...others] = connections(t, server);
+    if (first === undefined || second === undefined) throw new Error('too few connections');
+    const ready = async (client: GrpcClient): Promise<readonly string[]> =>
+      (await call(client, 'repositoryIndex', { ready: true })).models.map(({ name }) => name);
+    for (const model of MODELS) {
+      await round(others, model);
+      await call(first, 'repositoryModelUnload', { modelName: model });
+      const rest = MODELS.filter((name) => name !== model);
+      for (const client of others) {
+        t.deepEqual(await ready(client), rest);
+        const error = await t.throwsAsync(infer(client, model, row(0)));
+        t.regex(String(error?.message), /unknown model|not ready|no available versions/);
+      }
+      await call(second, 'repositoryModelLoad', { modelName: model });
+      await round(others, model);
+      for (const client of others) t.deepEqual(await ready(client), MODELS);
     }
-    await call(second, 'repositoryModelLoad', { modelName: model });
-    await round(others, model);
-    for (const client of others) t.deepEqual(await ready(client), MODELS);
-  }
 
-  const port = server.grpc.split(':').at(-1) ?? '';
-  const data = await dataFolder(t);
-  const ports = ['http', 'metrics', 'admin', 'blob', 'node'].flatMap((name) => [
-    `--${name}-port`,
-    '0',
-  ]);
-  const flags = ['up', '--data', data, '--grpc-port', port, ...ports, '--io-threads', '2'];
-  const refused = await torus(flags);
-  t.not(refused.code, 0);
-  t.regex(refused.stderr, new RegExp(`port ${port} on 127.0.0.1 is in use by another process`));
-  await round(others, 'here');
-});
+    const port = server.grpc.split(':').at(-1) ?? '';
+    const data = await dataFolder(t);
+    const ports = ['http', 'metrics', 'admin', 'blob', 'node'].flatMap((name) => [
+      `--${name}-port`,
+      '0',
+    ]);
+    const flags = ['up', '--data', data, '--grpc-port', port, ...ports, '--io-threads', '2'];
+    const refused = await torus(flags);
+    t.not(refused.code, 0);
+    t.regex(refused.stderr, new RegExp(`port ${port} on 127.0.0.1 is in use by another process`));
+    await round(others, 'here');
+  },
+);
 
 /** Calls until it is refused before it has left; gives how many were answered. */
 async function callUntilRefused(client: GrpcClient, model: string): Promise<number> {
@@ -168,19 +171,26 @@ async function callUntilRefused(client: GrpcClient, model: string): Promise<numb
   }
 }
 
-test('a SIGTERM under load costs no call that was taken, on any thread', async (t) => {
-  const server = await start(t, 2);
-  const clients = connections(t, server);
-  await Promise.all(clients.map((client) => infer(client, 'there', row(0))));
-  const callers = clients.flatMap((client) =>
-    MODELS.map((model) => callUntilRefused(client, model)),
-  );
-  while (sumOf(await metricsOf(server), 'nv_inference_request_success') < 50 * CONNECTIONS);
-  const ended = server.end('SIGTERM');
-  const answered = await Promise.all(callers);
-  t.true(
-    answered.every((count) => count > 0),
-    answered.join(' '),
-  );
-  t.is(await ended, 0, server.stderr());
-});
+test.serial(
+  'a SIGTERM under load costs no call that was taken, and the next run serves',
+  async (t) => {
+    const data = await dataFolder(t);
+    const server = await start(t, 2, data);
+    const clients = connections(t, server);
+    await Promise.all(clients.map((client) => infer(client, 'there', row(0))));
+    const callers = clients.flatMap((client) =>
+      MODELS.map((model) => callUntilRefused(client, model)),
+    );
+    while (sumOf(await metricsOf(server), 'nv_inference_request_success') < 50 * CONNECTIONS);
+    const ended = server.end('SIGTERM');
+    const answered = await Promise.all(callers);
+    t.true(
+      answered.every((count) => count > 0),
+      answered.join(' '),
+    );
+    t.is(await ended, 0, server.stderr());
+    // Its models are loaded from disk while the threads still start.
+    const next = await start(t, 2, data);
+    await roundsUntilHere(next, connections(t, next));
+  },
+);
