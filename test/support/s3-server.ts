@@ -2,10 +2,10 @@
 // scripts/ci-setup builds.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { outsideTool } from './outside-tools.ts';
+import { freePort } from './redis-server.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const CREDENTIALS = { accessKeyId: 'torus-test', secretAccessKey: 'torus-test-secret' } as const;
@@ -30,15 +30,6 @@ export async function startS3(): Promise<S3Server> {
   const server = new Server(await mkdtemp(join(tmpdir(), 'torus-s3-')), await freePort());
   await server.start();
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port is free');
-  return address.port;
 }
 
 class Server implements S3Server {

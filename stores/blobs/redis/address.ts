@@ -1,10 +1,9 @@
 // Where blobs on Redis are: redis://[user[:password]@]host[:port][/db], rediss for TLS. After a
 // '?': prefix (of every key, default 'torus'), ca, cert, key (PEM files). One server of its own:
 // not the registry's, which may lose what it has.
-import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
-import { Code, invalidArgument, StatusError } from '../../../common/status.ts';
+import { invalidArgument, type StatusError } from '../../../common/status.ts';
 import { diskError } from '../../disk-error.ts';
 
 const FILES = ['ca', 'cert', 'key'] as const;
@@ -82,32 +81,5 @@ function contentOf(name: string, path: string): string {
     return readFileSync(path, 'utf8');
   } catch (thrown) {
     throw diskError(thrown, `read the ${name} of the blobs on Redis`, path);
-  }
-}
-
-/**
- * @param registry the registry's address, of whatever kind
- * @throws INVALID_ARGUMENT when a host of it is the blobs' server, under whatever name
- */
-export async function checkNotRegistry(blobs: RedisBlobsAddress, registry: string): Promise<void> {
-  const hosts = /^rediss?(?:\+\w+)?:\/\/(?:.*@)?([^/?#@]*)/.exec(registry)?.[1] ?? '';
-  const own = await machineOf(blobs.host);
-  for (const one of hosts.split(',')) {
-    const found = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(one);
-    if (found === null || Number(found[2] ?? DEFAULT_PORT) !== blobs.port) continue;
-    if ((await machineOf(found[1] ?? '')) !== own) continue;
-    throw new StatusError(
-      Code.INVALID_ARGUMENT,
-      `the blobs may not be kept at ${blobs.shown}: that is the registry's server, of which all ` +
-        'may be lost; give them a Redis server of their own',
-    );
-  }
-}
-
-async function machineOf(host: string): Promise<string> {
-  try {
-    return (await lookup(host)).address;
-  } catch {
-    return host;
   }
 }

@@ -174,8 +174,17 @@ withServer("the registry's server is refused under any name", async (t, running)
     t.is(error?.code, Code.INVALID_ARGUMENT);
     t.regex(error?.message ?? '', /registry's server/);
   }
-  const registry = `redis+sentinel://${others.join(',')}/main`;
-  await (await openRedisBlobs(url, { registry })).close();
+  for (const [port, isOurs] of [
+    [running.port, true],
+    [1, false],
+  ] as const) {
+    const sentinel = await startRedis({ sentinel: `sentinel monitor main 127.0.0.1 ${port} 1\n` });
+    t.teardown(() => sentinel.end());
+    const registry = `redis+sentinel://${others.join(',')},127.0.0.1:${sentinel.port}/main`;
+    const opening = openRedisBlobs(url, { registry });
+    if (isOurs) await t.throwsAsync(opening, { message: /registry's server/ });
+    else await (await opening).close();
+  }
 });
 
 withServer('a blob arrives whole over a network that is cut', async (t, running) => {

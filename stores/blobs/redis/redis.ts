@@ -9,8 +9,9 @@ import { Code, hasCode, StatusError, unavailable } from '../../../common/status.
 import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from '../blobs.ts';
 import { Intake } from '../intake.ts';
 import { checkListLimit, noSuchBlob, pastEnd, startOf } from '../limits.ts';
-import { checkNotRegistry, parseRedisBlobsAddress, type RedisBlobsAddress } from './address.ts';
+import { parseRedisBlobsAddress, type RedisBlobsAddress } from './address.ts';
 import { redisBlobsError } from './errors.ts';
+import { checkNotRegistry } from './not-registry.ts';
 
 /** Redis answers nobody else while it moves one. */
 const CHUNK_BYTES = 512 * 1024;
