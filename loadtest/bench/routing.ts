@@ -35,7 +35,7 @@ export const ROUTING: Workload = {
   about:
     'Two nodes that answer ModelInfer at once, on the core of the client; the router, NGINX ' +
     '(grpc_pass) and Envoy (ring_hash), one after the other, alone on the other core. At the ' +
-    'equal rate calls are evenly paced at half of what the slowest reaches.',
+    'equal rate calls come at random times (Poisson), half as many as the slowest reaches.',
   async run(stage) {
     const { sides, missing, notes } = await startProxies(stage);
     const { roundsPlan } = stage;
