@@ -7,6 +7,8 @@ import { createLog } from '../../common/log.ts';
 import { createMetrics, renderMetrics, snapshot } from '../../common/metrics.ts';
 import { Code } from '../../common/status.ts';
 import type { ModelInferResponse } from '../../proto/gen/inference/grpc_service.ts';
+import { TensorProto } from '../../proto/gen/tensorflow/core/framework/tensor.ts';
+import { PredictRequest } from '../../proto/gen/tensorflow_serving/apis/predict.ts';
 import { fp32 } from '../../test/support/infer-requests.ts';
 import { call, floats, infer } from '../../test/support/inference-client.ts';
 import { refusal, start } from '../../test/support/lone-node.ts';
@@ -14,7 +16,9 @@ import { addModel } from '../../test/support/tiny-onnx.ts';
 import type { Backend, MethodKind } from '../../transport/backend.ts';
 import { serveThread } from '../../transport/handover/called-thread.ts';
 import { callThread } from '../../transport/handover/calling-thread.ts';
+import { invokeUnary } from '../../transport/invoke.ts';
 import { callOverPort, servePort } from '../../transport/port-calls.ts';
+import { PREDICT } from '../services/tfs/serving.ts';
 import { createSideNode } from './side-node.ts';
 import { functionName, type InlinePlan } from './side-plan.ts';
 import { SideThreads } from './side-threads.ts';
@@ -94,6 +98,22 @@ const plain = ({ rawOutputContents, ...rest }: ModelInferResponse): unknown => {
   return { ...rest, raw: rawOutputContents.map((bytes) => [...bytes]) };
 };
 
+async function predict(backend: Backend, name: string): Promise<Uint8Array> {
+  const one = (values: readonly number[]): TensorProto =>
+    TensorProto.fromPartial({
+      dtype: 1,
+      tensorShape: { dim: [{ size: 1n }, { size: 2n }] },
+      floatVal: [...values],
+    });
+  const inputs = new Map([
+    ['a', one([1, 2])],
+    ['b', one([10, 20])],
+  ]);
+  const request = PredictRequest.fromPartial({ modelSpec: { name }, inputs });
+  const bytes = PredictRequest.encode(request).finish();
+  return (await invokeUnary(backend, PREDICT, bytes)).response;
+}
+
 test('inline models answer on the side thread, all else on the lead, the same', async (t) => {
   const { lead, side, handed, shown } = await scene(t);
   for (const model of ['here', 'there']) {
@@ -107,9 +127,18 @@ test('inline models answer on the side thread, all else on the lead, the same', 
     }
   }
   t.deepEqual(handed, ['ModelInfer', 'ModelInfer'], 'those for the model in a worker');
+  for (const model of ['here', 'there']) {
+    const [beside, led] = [
+      await predict(side.backend, model),
+      await predict(lead.node.backend, model),
+    ];
+    t.deepEqual(Buffer.compare(beside, led), 0);
+  }
+  t.is(handed.length, 3, 'so for TensorFlow Serving');
+  t.is(handed.at(-1), 'Predict');
   const wrong = refusal(infer(side.backend, 'here', [fp32('a', [1, 2], [1, 2])]));
   t.is((await wrong).code, Code.INVALID_ARGUMENT);
-  t.is(handed.length, 2);
+  t.is(handed.length, 3);
   const unknown = await refusal(infer(side.backend, 'nobody', ONES));
   t.deepEqual(unknown, await refusal(infer(lead.node.backend, 'nobody', ONES)));
 
@@ -118,8 +147,8 @@ test('inline models answer on the side thread, all else on the lead, the same', 
     t.deepEqual(
       modelStats.map(({ name, inferenceCount }) => [name, inferenceCount]),
       [
-        ['here', 4n],
-        ['there', 4n],
+        ['here', 6n],
+        ['there', 6n],
       ],
     );
     t.is(modelStats[0]?.inferenceStats?.fail?.count, 1n);
@@ -127,8 +156,8 @@ test('inline models answer on the side thread, all else on the lead, the same', 
     t.is(modelStats[0]?.memoryUsage.length, 1);
   }
   const text = await shown();
-  t.regex(text, /nv_inference_request_success\{model="here",version="1",node="n1"\} 4/);
-  t.regex(text, /nv_inference_request_success\{model="there",version="1",node="n1"\} 4/);
+  t.regex(text, /nv_inference_request_success\{model="here",version="1",node="n1"\} 6/);
+  t.regex(text, /nv_inference_request_success\{model="there",version="1",node="n1"\} 6/);
   t.regex(text, /torus_model_way\{model="here",version="1",node="n1",way="inline"\} 1/);
 });
 

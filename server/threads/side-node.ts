@@ -15,6 +15,8 @@ import { type CallableVersion, ModelTable } from '../model-table.ts';
 import { ModelInfer } from '../services/infer.ts';
 import { MODEL_INFER } from '../services/inference.ts';
 import { countsOf } from '../services/statistics.ts';
+import { Predict } from '../services/tfs/predict.ts';
+import { PREDICT } from '../services/tfs/serving.ts';
 import { StatisticsBook } from '../statistics.ts';
 import {
   functionName,
@@ -54,17 +56,21 @@ const ELSEWHERE = 'elsewhere';
 export function createSideNode(options: SideNodeOptions): SideNode {
   const { id, lead } = options;
   const models = new SideModels(options);
-  const infer = new ModelInfer(models, () => options.clock.nowMs(), options.tracer);
-  const unaryInfer = (call: UnaryCall): void => {
-    if (infer.unaryIfKnown(call)) return;
-    if (models.isHere(call)) infer.unary(call);
+  const nowMs = (): number => options.clock.nowMs();
+  const infer = new ModelInfer(models, nowMs, options.tracer);
+  const predict = new Predict(models, nowMs, options.tracer);
+  const unary = (call: UnaryCall): void => {
+    const isInfer = call.path === MODEL_INFER;
+    if (isInfer && infer.unaryIfKnown(call)) return;
+    if (isInfer && models.isHere(call)) infer.unary(call);
+    else if (call.path === PREDICT && models.isHere(call)) predict.unary(call);
     else lead.unary(call);
   };
   const named = (name: keyof SideFunctions): string => functionName(id, name);
   return {
     backend: {
       methods: lead.methods,
-      unary: (call) => (call.path === MODEL_INFER ? unaryInfer(call) : lead.unary(call)),
+      unary,
       stream: (call) => lead.stream(call),
     },
     functions: {

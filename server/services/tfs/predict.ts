@@ -18,7 +18,8 @@ import { checkRequest } from '../../infer/check.ts';
 import { NO_PARAMETERS, type RawRequest } from '../../infer/request.ts';
 import type { ServedSignature } from '../../infer/signature.ts';
 import type { RowOutputs } from '../../loaded-model.ts';
-import type { ModelTable, ServedVersion } from '../../model-table.ts';
+import type { CallableVersion, ModelTable } from '../../model-table.ts';
+import type { FindsVersions } from '../infer.ts';
 import { InferCall, submitCall } from '../infer-call.ts';
 import { endSpan } from '../infer-span.ts';
 
@@ -28,7 +29,7 @@ export const DEFAULT_SIGNATURE = 'serving_default';
 const NO_ID = new Uint8Array(0);
 
 export class Predict {
-  readonly #table: ModelTable;
+  readonly #table: FindsVersions;
   readonly #nowMs: () => number;
   readonly #tracer: CallTracer | undefined;
 
@@ -36,7 +37,7 @@ export class Predict {
    * @param nowMs the clock that deadlines of calls are on
    * @param tracer undefined: no call is recorded
    */
-  constructor(table: ModelTable, nowMs: () => number, tracer?: CallTracer) {
+  constructor(table: FindsVersions, nowMs: () => number, tracer?: CallTracer) {
     this.#table = table;
     this.#nowMs = nowMs;
     this.#tracer = tracer;
@@ -44,7 +45,7 @@ export class Predict {
 
   /** Never throws. */
   unary(call: UnaryCall): void {
-    let served: ServedVersion | undefined;
+    let served: CallableVersion | undefined;
     const startMs = this.#nowMs();
     const span = this.#tracer?.begin(call);
     try {
@@ -76,10 +77,10 @@ class PredictCall extends InferCall {
 }
 
 /** @throws NOT_FOUND; INVALID_ARGUMENT for a label; UNAVAILABLE as ModelTable.find */
-export function findServable(
-  table: ModelTable,
+export function findServable<Served>(
+  table: Pick<ModelTable<Served>, 'find'>,
   { name, version, label }: ModelSpecFields,
-): ServedVersion {
+): Served {
   if (label !== '') throw unknownLabel(label);
   if (version.startsWith('-') || version === '0') throw servableNotFound(name, version);
   try {

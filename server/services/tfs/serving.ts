@@ -27,7 +27,7 @@ import { indexState } from '../repository.ts';
 import { checkMetadataFields, modelMetadataOf } from './model-signature.ts';
 import { findServable, Predict } from './predict.ts';
 
-const PREDICT = `/${PREDICTION_SERVICE}/Predict`;
+export const PREDICT = `/${PREDICTION_SERVICE}/Predict`;
 const GET_MODEL_METADATA = `/${PREDICTION_SERVICE}/GetModelMetadata`;
 const GET_MODEL_STATUS = `/${MODEL_SERVICE}/GetModelStatus`;
 
