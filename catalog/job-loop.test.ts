@@ -4,6 +4,7 @@ import { createLog } from '../common/log.ts';
 import { Code, StatusError } from '../common/status.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
 import { MemoryDocuments } from '../stores/documents/memory.ts';
+import { mutedRegistry } from '../test/support/muted-registry.ts';
 import { Catalog } from './catalog.ts';
 import { type JobDoc, type JobSpec, MAX_JOB_ATTEMPTS } from './documents.ts';
 import { JOB_LOOK_MS, type JobHandlers, type JobLoop, startJobLoop } from './job-loop.ts';
@@ -93,6 +94,21 @@ test('a queued job is taken when it is announced, and its result written', async
   await world.settle();
   t.like(await world.job('j1'), { state: 'SUCCEEDED', owner: 'a', epoch: 1, result: RESULT });
   t.is(await world.registry.lease('jobs/j1'), undefined);
+});
+
+test('a loop that may have missed an announcement looks at once', async (t) => {
+  const world = new World();
+  const { registry, tellAll } = mutedRegistry(world.registry);
+  const { clock, catalog } = world;
+  const handlers = { import_dataset: async () => RESULT };
+  startJobLoop({ owner: 'a', handlers, clock, registry, catalog, log, dateMs: () => 0 });
+  await world.settle();
+  await world.queue('j1');
+  await world.settle();
+  t.is((await world.job('j1')).state, 'QUEUED');
+  tellAll();
+  await world.settle();
+  t.is((await world.job('j1')).state, 'SUCCEEDED');
 });
 
 test('a job queued before the loop started, or whose hint was lost, is found', async (t) => {

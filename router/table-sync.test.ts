@@ -94,6 +94,18 @@ test('changes that were not told are found by looking', async (t) => {
   s.sync.stop();
 });
 
+test('who may have missed hints looks at everything at once', async (t) => {
+  const s = scene();
+  await until('first read', () => s.synced() > 0);
+  s.mute();
+  await assign(s.registry(), [entry('m', 1)]);
+  await s.registry().putNode(node('a'), [copy('m', 1)], NODE_TTL_MS);
+  t.false(isReady(s, 'm'));
+  for (const listener of s.listeners) listener({ kind: 'all' });
+  await until('m is ready', () => isReady(s, 'm'));
+  s.sync.stop();
+});
+
 test('while the registry is away, what it last said stays; then it is read again', async (t) => {
   const s = scene();
   await assign(s.registry(), [entry('m', 1)]);

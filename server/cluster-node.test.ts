@@ -22,6 +22,7 @@ import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
 import { undeclaredShapeModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
 import { call, floats, infer } from '../test/support/inference-client.ts';
+import { mutedRegistry } from '../test/support/muted-registry.ts';
 import { assign, copy, entry, node as nodeRecord, until } from '../test/support/small-cluster.ts';
 import { addModel, slowModel } from '../test/support/tiny-onnx.ts';
 import { DRAIN_SETTLE_MS, type InferenceNode, startNode } from './node.ts';
@@ -229,6 +230,18 @@ test('a copy that moves away stays until its new home is READY', async (t) => {
   });
   const gone = await infer(backend, 'add', ONES).catch((error) => error);
   t.is(gone.code, Code.NOT_FOUND);
+});
+
+test('a node that may have missed hints looks at the whole assignment at once', async (t) => {
+  const all = await cluster(t);
+  const { registry, tellAll } = mutedRegistry(all.registry);
+  await all.start(registry);
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
+  for (let turn = 0; turn < 20; turn += 1) await settle();
+  t.deepEqual(await all.told(), []);
+  tellAll();
+  await untilTold(all, 'add/1 READY');
 });
 
 test('without the registry a node serves on, and comes back by itself', async (t) => {
