@@ -43,9 +43,12 @@ export interface RedisServer {
 }
 
 const running = new Set<ChildProcess>();
+
+/** No server outlives the test run, also when that is cut short. */
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+process.once('SIGTERM', () => process.exit(1));
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
