@@ -12,11 +12,11 @@ import {
 } from '../../test/support/postgres-server.ts';
 import { skip } from '../../test/support/skip.ts';
 import { tcpProxy } from '../../test/support/tcp-proxy.ts';
+import type { PostgresOptions } from '../postgres/postgres-database.ts';
 import { documentsContract } from './documents.contract.ts';
 import type { Document, DocumentStore } from './documents.ts';
 import { openDocuments } from './open.ts';
-import { openPostgresDocuments, type PostgresDocumentsOptions } from './postgres.ts';
-import { POSTGRES_SCHEMA } from './postgres-schema.ts';
+import { DOCUMENT_TABLES, openPostgresDocuments } from './postgres.ts';
 
 const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const;
 
@@ -51,7 +51,7 @@ function withServer(title: string, body: Body): void {
 async function opened(
   t: ExecutionContext,
   url: string,
-  options?: PostgresDocumentsOptions,
+  options?: PostgresOptions,
 ): Promise<DocumentStore> {
   const store = await openPostgresDocuments(url, options);
   t.teardown(() => store.close());
@@ -267,7 +267,7 @@ withServer('a database of a newer schema is refused and left as it is', async (t
   const url = await running.database();
   const newer = await session(t, url);
   await newer.query(`CREATE TABLE torus_schema (schema integer NOT NULL);
-    INSERT INTO torus_schema VALUES (${POSTGRES_SCHEMA + 1})`);
+    INSERT INTO torus_schema VALUES (${DOCUMENT_TABLES.schema + 1})`);
   const error = await t.throwsAsync(openPostgresDocuments(url), {
     instanceOf: StatusError,
     code: Code.FAILED_PRECONDITION,

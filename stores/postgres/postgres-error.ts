@@ -12,6 +12,7 @@ const CODES: Readonly<Record<string, readonly [Code, string]>> = {
   '42P01': [Code.FAILED_PRECONDITION, 'its table is gone: restore it from a backup'],
   '53': [Code.UNAVAILABLE, 'the server has no connection or memory left'],
   '53100': [Code.RESOURCE_EXHAUSTED, "the server's disk is full"],
+  '54': [Code.INVALID_ARGUMENT, 'it is more than PostgreSQL takes: send less at once'],
   '57014': [Code.UNAVAILABLE, 'it took longer than a statement may'],
   '57': [Code.UNAVAILABLE, 'the server is stopping or starting'],
   '58': [Code.UNAVAILABLE, "the server's machine fails"],
@@ -33,7 +34,7 @@ const WORDS: readonly (readonly [RegExp, Code, string])[] = [
   [/connection timeout/i, Code.UNAVAILABLE, 'no connection was made in time'],
   [/^Connection terminated/, Code.UNAVAILABLE, 'the connection was lost'],
   [/not queryable/, Code.UNAVAILABLE, 'the connection was lost'],
-  [/calling end on the pool/, Code.UNAVAILABLE, 'the document store is closed'],
+  [/calling end on the pool/, Code.UNAVAILABLE, 'the store is closed'],
   [/SASL|password must be/, Code.UNAUTHENTICATED, 'it wants a password that it was not given'],
   [
     /does not support SSL/,
@@ -76,4 +77,10 @@ export function isBrokenOff(thrown: unknown): boolean {
     code === '57P01' ||
     /^Connection terminated unexpectedly|not queryable/.test(thrown.message)
   );
+}
+
+/** A table that was read is not there; `thrown` is the driver's or ours of it. */
+export function isTableGone(thrown: unknown): boolean {
+  if (thrown instanceof StatusError) return isTableGone(thrown.cause);
+  return thrown instanceof Error && 'code' in thrown && thrown.code === '42P01';
 }
