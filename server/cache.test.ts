@@ -245,7 +245,7 @@ test('a store that goes away in between leaves nothing half', async (t) => {
   const blobs = new Blobs();
   const name = blobs.version(1, { 'model.onnx': 'the graph of a model' });
   const clock = new VirtualClock();
-  blobs.breaks.push(9, 0, 0, 0);
+  blobs.breaks.push(9, 0, 0, 0, 0, 0);
   const cache = await VersionCache.open({ folder, blobs, clock });
   const acquiring = refusal(cache.acquire(name));
   let isOver = false;

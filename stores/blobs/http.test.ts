@@ -14,7 +14,7 @@ import { blobsContract } from './blobs.contract.ts';
 import { openDirectoryBlobs } from './directory.ts';
 import { httpBlobs } from './http-client.ts';
 import { type ServeBlobsOptions, serveBlobs } from './http-server.ts';
-import { survivesCuts } from './resumed.contract.ts';
+import { begun, survivesCuts } from './resumed.contract.ts';
 
 async function served(options: ServeBlobsOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'torus-blobs-'));
@@ -56,27 +56,27 @@ test('an upload that is cut leaves nothing', async (t) => {
 
 test('a server that falls silent is UNAVAILABLE within a bound', async (t) => {
   const { port, store } = await start(t);
-  const { sha256 } = await store.write(Readable.from([Buffer.alloc(9_000_000)]), {
-    maxBytes: 9_000_000,
+  // More than the buffers on the way hold.
+  const { sha256 } = await store.write(Readable.from([Buffer.alloc(32_000_000)]), {
+    maxBytes: 32_000_000,
   });
   const proxy = await tcpProxy(port);
   t.teardown(() => proxy.end());
   const base = `http://127.0.0.1:${proxy.port}`;
-  const patient = httpBlobs(base, { idleTimeoutMs: 300 });
-  t.teardown(() => patient.close());
-  const reading = patient.read(sha256)[Symbol.asyncIterator]();
-  await reading.next();
+  const hasty = httpBlobs(base, { idleTimeoutMs: 300 });
+  t.teardown(() => hasty.close());
+  const reading = await begun(hasty, sha256);
   proxy.silence();
   const rest = async (): Promise<void> => {
     while (!(await reading.next()).done);
   };
   const unavailable = { instanceOf: StatusError, code: Code.UNAVAILABLE } as const;
   await t.throwsAsync(rest(), unavailable);
-  await t.throwsAsync(patient.stat(sha256), unavailable);
-  await t.throwsAsync(patient.list('', 1), unavailable);
+  await t.throwsAsync(hasty.stat(sha256), unavailable);
+  await t.throwsAsync(hasty.list('', 1), unavailable);
   proxy.restore();
   // A connection that was cut just now may be asked once more.
-  await untilTrue('it answers again', async () => (await patient.stat(sha256)) !== undefined);
+  await untilTrue('it answers again', async () => (await hasty.stat(sha256)) !== undefined);
 });
 
 test('a blob arrives whole over a network that is cut', async (t) => {

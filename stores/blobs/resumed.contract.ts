@@ -3,8 +3,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { ExecutionContext } from 'ava';
 import { systemClock } from '../../common/clock.ts';
+import { untilTrue } from '../../test/support/redis-server.ts';
 import { type TcpProxy, tcpProxy } from '../../test/support/tcp-proxy.ts';
-import type { BlobStore } from './blobs.ts';
+import type { BlobReader, BlobStore } from './blobs.ts';
 import { resumed } from './resumed.ts';
 
 const BLOB_BYTES = 6 * 1024 * 1024;
@@ -14,6 +15,17 @@ export interface CutService {
   readonly port: number;
   /** The store through another port of this host. */
   open(port: number): Promise<BlobStore>;
+}
+
+/** A reading of which something has come, from a store that may be too hasty at times. */
+export async function begun(store: BlobReader, sha256: string): Promise<AsyncIterator<Uint8Array>> {
+  let reading: AsyncIterator<Uint8Array> | undefined;
+  await untilTrue('it is being read', async () => {
+    reading = store.read(sha256)[Symbol.asyncIterator]();
+    return (await reading.next()).done !== true;
+  });
+  if (reading === undefined) throw new Error('it was not read');
+  return reading;
 }
 
 export async function survivesCuts(t: ExecutionContext, { port, open }: CutService): Promise<void> {

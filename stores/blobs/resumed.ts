@@ -4,8 +4,8 @@ import type { Clock } from '../../common/clock.ts';
 import { Code, hasCode } from '../../common/status.ts';
 import type { BlobReader } from './blobs.ts';
 
-/** So many attempts in a row may bring nothing before the error is told. */
-export const MAX_FRUITLESS_RESUMES = 3;
+/** So many attempts in a row may bring nothing before the error is told, some 6 s in all. */
+export const MAX_FRUITLESS_RESUMES = 5;
 /** Before the first of them; doubles with each. */
 export const RESUME_PAUSE_MS = 200;
 

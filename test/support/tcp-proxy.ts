@@ -26,7 +26,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     follow(far);
     const pass = (from: Socket, to: Socket): void => {
       from.on('data', (chunk) => {
-        if (!isSilent) to.write(chunk);
+        if (isSilent || to.write(chunk)) return;
+        from.pause();
+        to.once('drain', () => from.resume());
       });
       from.once('close', () => {
         if (!isSilent) to.destroy();
