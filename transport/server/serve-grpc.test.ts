@@ -1,6 +1,8 @@
 // What only this listener has: a port that several threads share, certificates that are renewed.
 import '../../test/support/poison-reads.ts';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -10,6 +12,7 @@ import { makeCertificate } from '../../test/support/certificate.ts';
 import { skip } from '../../test/support/skip.ts';
 import { Callee, CHAT, ECHO } from '../callee.contract.ts';
 import { connectGrpc } from '../client/client.ts';
+import { DEFAULT_LIMITS } from '../http2/connection/limits.ts';
 import { invokeStream, invokeUnary } from '../invoke.ts';
 import { serveGrpc } from './serve-grpc.ts';
 
@@ -64,6 +67,26 @@ test('TLS: files that were renewed are for new connections, open ones stay', asy
     rmSync(tls.keyFile);
     t.throws(() => server.reloadTls(), { message: /cannot read the TLS key/ });
     for (const client of [early, before, after]) client.close();
+    server.stop();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('TLS: who begins no handshake is cut off in time, and counted', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'torus-tls-'));
+  try {
+    if (!makeCertificate(folder)) return skip(t, 'no openssl');
+    const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
+    const crossed: string[] = [];
+    const server = await serveGrpc({
+      ...{ backend: callee, host: '127.0.0.1', port: 0, log, tls },
+      connection: { limits: { ...DEFAULT_LIMITS, handshakeMs: 50 } },
+      onLimit: (name) => crossed.push(name),
+    });
+    const silent = connectTcp(server.port, '127.0.0.1').resume();
+    await once(silent, 'close');
+    t.deepEqual(crossed, ['handshake_time']);
     server.stop();
   } finally {
     rmSync(folder, { recursive: true });

@@ -113,6 +113,7 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListe
     isPortShared: options.isPortShared ?? false,
     maxConnections: listener.limits.connections,
     onRefusedConnection: () => listener.onLimit('connections'),
+    onLateHandshake: () => listener.onLimit('handshake_time'),
     makeHandler: (peer) => new GrpcConnection(listener, peer),
     ...(tls && { tls: readTls(tls) }),
   });

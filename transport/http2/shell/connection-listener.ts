@@ -10,9 +10,6 @@ import type { ConnectionHandler } from '../connection/handler.ts';
 import { type AcceptedReads, acceptedReads } from './accepted-reads.ts';
 import { ConnectionSocket, type NowMs } from './connection-socket.ts';
 
-/** A TLS handshake that takes longer is cut off: half a connection costs as much as a whole. */
-const TLS_HANDSHAKE_MS = 10_000;
-
 /** All as PEM. */
 export interface ListenerTls {
   readonly cert: string;
@@ -47,6 +44,11 @@ export interface ConnectionListenerOptions {
   /** Open connections; further ones are closed at once, and told to onRefusedConnection(). */
   readonly maxConnections?: number;
   onRefusedConnection?(): void;
+  /**
+   * A TLS handshake took longer than the connection's handshakeMs, and was cut off: half a
+   * connection costs as much as a whole one.
+   */
+  onLateHandshake?(): void;
   /** How sockets read; by default as this thread can. */
   readonly reads?: AcceptedReads;
   /** @param peer whose connection it is: 'ipv4:127.0.0.1:5000' */
@@ -89,7 +91,7 @@ export async function listenConnections(
       handler.closed?.();
     });
   };
-  const secured = options.tls === undefined ? undefined : tlsServer(options.tls, run);
+  const secured = options.tls === undefined ? undefined : tlsServer(options.tls, options, run);
   const { host, port, portFlag } = options;
   const listener = await listenSockets({
     host,
@@ -133,14 +135,23 @@ function peerName({ remoteAddress = '', remotePort = 0 }: Socket): string {
   return `ipv6:[${remoteAddress}]:${remotePort}`;
 }
 
-function tlsServer(tls: ListenerTls, run: (socket: Socket) => void): TlsServer {
+function tlsServer(
+  tls: ListenerTls,
+  options: ConnectionListenerOptions,
+  run: (socket: Socket) => void,
+): TlsServer {
   const isMutual = tls.clientCa !== undefined;
   const server = createServer({
     ...contextOf(tls),
     ALPNProtocols: ['h2'],
     requestCert: isMutual,
     rejectUnauthorized: isMutual,
-    handshakeTimeout: TLS_HANDSHAKE_MS,
+    handshakeTimeout: options.connection.limits.handshakeMs,
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    // Node tells of one that takes too long, and leaves it open.
+    socket.destroy();
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') options.onLateHandshake?.();
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     // RFC 9113, 3.3: HTTP/2 over TLS is what ALPN has settled on.

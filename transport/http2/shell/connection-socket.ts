@@ -13,6 +13,12 @@ export type NowMs = () => number;
 
 /** After GOAWAY, the peer has this long to read it and close; then the socket is destroyed. */
 const LINGER_MS = 1_000;
+/**
+ * The last answers of a connection that ends in order have so long to leave. One that has failed
+ * has LINGER_MS: who takes nothing would otherwise keep it, and what it holds, for as long as it
+ * likes.
+ */
+const LAST_ANSWERS_MS = 10_000;
 /** What it had sent before it knew is read meanwhile; more is not waited out. */
 const LINGER_BYTES = 1_048_576;
 /**
@@ -37,6 +43,9 @@ export class ConnectionSocket {
   #lingerBytes = LINGER_BYTES;
   /** Time of a peer that was sent GOAWAY to read it. */
   lingerMs = LINGER_MS;
+  lastAnswersMs = LAST_ANSWERS_MS;
+  /** How long a connection that is done is given; Infinity: it is not done. */
+  #endWaitMs = Number.POSITIVE_INFINITY;
   /** Within the connection's calls: what they send is flushed behind them. */
   #isBusy = false;
   readonly #isSocket: boolean;
@@ -93,8 +102,11 @@ export class ConnectionSocket {
     }
     this.#noteUnsent(socket.writableLength + this.#connection.unsentBytes);
     if (this.#connection.unsentBytes > PAUSE_BYTES && !this.#connection.isDone) socket.pause();
-    if (this.#connection.isDone && !this.#connection.hasOutput) this.#end();
-    else this.#arm();
+    if (!this.#connection.isDone) this.#arm();
+    else {
+      this.#timeEnd();
+      if (!this.#connection.hasOutput) this.#end();
+    }
   }
 
   /** Lets open streams end, then closes. */
@@ -149,10 +161,22 @@ export class ConnectionSocket {
 
   #end(): void {
     this.#isEnding = true;
-    this.#socket.end();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#socket.destroy(), this.lingerMs);
+    this.#socket.end(() => this.#destroyAfter(this.lingerMs));
     this.#socket.resume();
+  }
+
+  /** Begins once, and anew where an end in order fails: with less time. */
+  #timeEnd(): void {
+    const waitMs = this.#connection.isFailed ? this.lingerMs : this.lastAnswersMs;
+    if (waitMs >= this.#endWaitMs) return;
+    this.#endWaitMs = waitMs;
+    this.#destroyAfter(waitMs);
+  }
+
+  #destroyAfter(waitMs: number): void {
+    if (this.#socket.destroyed) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#socket.destroy(), waitMs);
   }
 
   /** One timer, moved only when the deadline came nearer: most deadlines pass unneeded. */
