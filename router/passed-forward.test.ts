@@ -7,102 +7,44 @@ import test from 'ava';
 import { Code, notFound, StatusError } from '../common/status.ts';
 import { ModelInferRequest } from '../proto/gen/inference/grpc_service.ts';
 import { FOREVER_MS, startEchoCluster } from '../test/support/echo-cluster.ts';
+import {
+  answerOf,
+  framed,
+  inferRequest,
+  type RawCaller,
+  rawCaller,
+} from '../test/support/raw-caller.ts';
 import { assign, copy, entry, node, until } from '../test/support/small-cluster.ts';
 import { messagePrefix } from '../transport/grpc/message-prefix.ts';
-import { MODEL_INFER } from './forward.ts';
 
 const NAME = Buffer.from(
   ModelInferRequest.encode(ModelInferRequest.fromPartial({ modelName: 'm' })).finish(),
 );
 
-/** A request with one tensor of so many bytes, its fields in their order. */
-function request(sizeBytes: number, more: Partial<ModelInferRequest> = {}): Buffer {
-  const message = ModelInferRequest.fromPartial({
-    modelName: 'm',
-    rawInputContents: [new Uint8Array(sizeBytes).fill(3)],
-    ...more,
-  });
-  return Buffer.from(ModelInferRequest.encode(message).finish());
-}
-
-const framed = (message: Uint8Array, isPacked = false): Buffer =>
-  Buffer.concat([messagePrefix(message.length, isPacked), message]);
-
-interface Answer {
-  readonly status: string;
-  readonly text: string;
-  readonly body: Buffer;
-  readonly headers: http2.IncomingHttpHeaders;
-  readonly trailers: http2.IncomingHttpHeaders;
-}
-
 type Cluster = Awaited<ReturnType<typeof startEchoCluster>>;
 
-interface Wire {
+interface Wire extends RawCaller {
   readonly cluster: Cluster;
-  readonly session: http2.ClientHttp2Session;
-  /** Opens a call; the caller writes its content. */
-  open(headers?: http2.OutgoingHttpHeaders): http2.ClientHttp2Stream;
-  send(pieces: readonly Uint8Array[], headers?: http2.OutgoingHttpHeaders): Promise<Answer>;
   stop(): Promise<void>;
 }
 
 async function wire(ids: readonly string[] = ['a']): Promise<Wire> {
   const cluster = await startEchoCluster(ids, { isPassing: true });
-  const session = http2.connect(`http://${cluster.address}`);
-  session.on('error', () => {});
-  const open = (headers: http2.OutgoingHttpHeaders = {}): http2.ClientHttp2Stream =>
-    session.request({
-      ':method': 'POST',
-      ':path': MODEL_INFER,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      ...headers,
-    });
+  const caller = rawCaller(cluster.address);
   return {
+    ...caller,
     cluster,
-    session,
-    open,
-    async send(pieces, headers) {
-      const stream = open(headers);
-      const answer = answerOf(stream);
-      for (const piece of pieces) stream.write(piece);
-      stream.end();
-      return answer;
-    },
     async stop() {
-      session.destroy();
+      caller.session.destroy();
       await until('nothing is held', () => cluster.held() === 0);
       await cluster.stop();
     },
   };
 }
 
-async function answerOf(stream: http2.ClientHttp2Stream): Promise<Answer> {
-  const chunks: Buffer[] = [];
-  let headers: http2.IncomingHttpHeaders = {};
-  let trailers: http2.IncomingHttpHeaders = {};
-  stream.on('response', (got) => {
-    headers = got;
-  });
-  stream.on('trailers', (got) => {
-    trailers = got;
-  });
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(stream, 'close');
-  const last = 'grpc-status' in trailers ? trailers : headers;
-  return {
-    status: String(last['grpc-status']),
-    text: decodeURIComponent(String(last['grpc-message'] ?? '')),
-    body: Buffer.concat(chunks),
-    headers,
-    trailers,
-  };
-}
-
 test('headers, content and trailers pass as they came, compression too', async (t) => {
   const w = await wire();
-  const message = Buffer.concat([request(100), Buffer.from([0xa0, 0x06, 0x07])]);
+  const message = Buffer.concat([inferRequest(100), Buffer.from([0xa0, 0x06, 0x07])]);
   const packed = framed(gzipSync(message), true);
   const answer = await w.send([packed], {
     'grpc-encoding': 'gzip',
@@ -125,7 +67,7 @@ test('headers, content and trailers pass as they came, compression too', async (
 
 test('a request in pieces of any size is one request', async (t) => {
   const w = await wire();
-  const message = request(300);
+  const message = inferRequest(300);
   const bytes = framed(message);
   for (const size of [1, 3, 7, 100]) {
     const pieces: Buffer[] = [];
@@ -138,7 +80,7 @@ test('a request in pieces of any size is one request', async (t) => {
 
 test('a large request goes on before it is whole', async (t) => {
   const w = await wire();
-  const message = request(3 * 1024 * 1024);
+  const message = inferRequest(3 * 1024 * 1024);
   const bytes = framed(message);
   const half = bytes.length / 2;
   const stream = w.open();
@@ -153,7 +95,7 @@ test('a large request goes on before it is whole', async (t) => {
 
 test('a large request whose name comes last is gathered, and understood', async (t) => {
   const w = await wire();
-  const tensors = request(2 * 1024 * 1024, { modelName: '' });
+  const tensors = inferRequest(2 * 1024 * 1024, { modelName: '' });
   const message = Buffer.concat([tensors, NAME]);
   const answer = await w.send([framed(message)]);
   t.is(answer.status, '0', answer.text);
@@ -163,7 +105,7 @@ test('a large request whose name comes last is gathered, and understood', async 
 
 test('a large request that names a second model behind its tensors is refused', async (t) => {
   const w = await wire();
-  const message = Buffer.concat([request(2 * 1024 * 1024), NAME]);
+  const message = Buffer.concat([inferRequest(2 * 1024 * 1024), NAME]);
   const answer = await w.send([framed(message)]);
   t.is(answer.status, String(Code.INVALID_ARGUMENT));
   t.regex(answer.text, /must come first/);
@@ -173,7 +115,7 @@ test('a large request that names a second model behind its tensors is refused', 
 
 test('what is no request is told so', async (t) => {
   const w = await wire();
-  const message = request(10);
+  const message = inferRequest(10);
   const whole = framed(message);
   const cases: readonly (readonly [pieces: readonly Buffer[], status: Code, text: RegExp])[] = [
     [[], Code.UNIMPLEMENTED, /takes one request, got none/],
@@ -183,8 +125,8 @@ test('what is no request is told so', async (t) => {
     [[Buffer.from([2, 0, 0, 0, 0])], Code.INTERNAL, /begins with 2/],
     [[framed(Buffer.from([0x0a, 9]))], Code.INVALID_ARGUMENT, /announced/],
     [[messagePrefix(2 ** 30) as Buffer], Code.RESOURCE_EXHAUSTED, /larger than the limit/],
-    [[framed(request(1, { modelName: 'x' }))], Code.NOT_FOUND, /'x' is not found/],
-    [[framed(request(1, { modelVersion: 'v' }))], Code.INVALID_ARGUMENT, /version string 'v'/],
+    [[framed(inferRequest(1, { modelName: 'x' }))], Code.NOT_FOUND, /'x' is not found/],
+    [[framed(inferRequest(1, { modelVersion: 'v' }))], Code.INVALID_ARGUMENT, /version string 'v'/],
   ];
   for (const [pieces, status, text] of cases) {
     const answer = await w.send(pieces);
@@ -215,10 +157,13 @@ test('of several versions the chosen one is told, in whatever form a request is'
     const { body } = await w.send(pieces, headers);
     return ModelInferRequest.decode(body.subarray(5)).modelVersion;
   };
-  await until('it is known', async () => (await versionOf([framed(request(1))])) === '2');
-  t.is(await versionOf([framed(request(1, { modelVersion: '1' }))]), '1');
-  t.is(await versionOf([framed(gzipSync(request(9)), true)], { 'grpc-encoding': 'gzip' }), '2');
-  t.is(await versionOf([framed(request(2 * 1024 * 1024))]), '2');
+  await until('it is known', async () => (await versionOf([framed(inferRequest(1))])) === '2');
+  t.is(await versionOf([framed(inferRequest(1, { modelVersion: '1' }))]), '1');
+  t.is(
+    await versionOf([framed(gzipSync(inferRequest(9)), true)], { 'grpc-encoding': 'gzip' }),
+    '2',
+  );
+  t.is(await versionOf([framed(inferRequest(2 * 1024 * 1024))]), '2');
   await w.stop();
 });
 
@@ -227,16 +172,16 @@ test('a node that says no: another is asked, and the last word is passed on', as
   const [a, b] = w.cluster.nodes;
   a?.fail(notFound('not here'));
   for (let round = 0; round < 10; round += 1) {
-    t.is((await w.send([framed(request(1))])).trailers['x-node'], 'b');
+    t.is((await w.send([framed(inferRequest(1))])).trailers['x-node'], 'b');
   }
   b?.fail(new StatusError(Code.UNAVAILABLE, 'full up'));
   a?.fail(new StatusError(Code.UNAVAILABLE, 'full up'));
-  const answer = await w.send([framed(request(1))]);
+  const answer = await w.send([framed(inferRequest(1))]);
   t.is(answer.status, String(Code.UNAVAILABLE));
   t.is(answer.text, 'full up');
   b?.fail(new StatusError(Code.INVALID_ARGUMENT, 'wrong shape'));
   a?.fail(new StatusError(Code.INVALID_ARGUMENT, 'wrong shape'));
-  t.is((await w.send([framed(request(1))])).text, 'wrong shape');
+  t.is((await w.send([framed(inferRequest(1))])).text, 'wrong shape');
   await w.stop();
 });
 
@@ -244,7 +189,7 @@ test('a caller that goes takes its call along, wherever it is', async (t) => {
   const w = await wire();
   const [a] = w.cluster.nodes;
   a?.hang();
-  const bytes = framed(request(2 * 1024 * 1024));
+  const bytes = framed(inferRequest(2 * 1024 * 1024));
   for (const cut of [0, 3, 100, 70_000, bytes.length]) {
     const stream = w.open();
     stream.on('error', () => {});
@@ -261,12 +206,12 @@ test('a caller that goes takes its call along, wherever it is', async (t) => {
 test('a caller that does not read holds its answer back at the node', async (t) => {
   const w = await wire();
   const [a] = w.cluster.nodes;
-  const message = request(32 * 1024 * 1024);
+  const message = inferRequest(32 * 1024 * 1024);
   const stream = w.open();
   stream.pause();
   stream.end(framed(message));
   await until('the node has answered', () => a?.calls() === 1);
-  const other = await w.send([framed(request(10))]);
+  const other = await w.send([framed(inferRequest(10))]);
   t.is(other.status, '0', 'others are not held up');
   t.true((a?.answerBytes() ?? 0) > 24 * 1024 * 1024, 'most of it waits at the node');
   const answered = answerOf(stream);

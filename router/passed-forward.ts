@@ -11,7 +11,7 @@ import type { RawCall, RawCallee, RawCaller, RawRequest } from '../transport/raw
 import { Forward, type Ready } from './forward.ts';
 import { ForwardSpan } from './forward-span.ts';
 import type { PassOn } from './pass-on.ts';
-import { KEPT_REQUEST_BYTES, PassedRequest } from './passed-request.ts';
+import { PassedRequest } from './passed-request.ts';
 import { versionField } from './version-field.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -116,12 +116,16 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
   /** Each message of a stream names its own version, so the router adds to none. */
   #suffixFor(route: Ready): Uint8Array {
     const version = this.#isStream ? undefined : this.versionToTell(route);
-    if (version === undefined) {
-      this.#request.forgetInflated();
-      return NO_BYTES;
-    }
-    this.#request.unpack();
-    return versionField(this.path, version);
+    if (version !== undefined && this.#request.unpack()) return versionField(this.path, version);
+    this.#letGoOfInflated();
+    return NO_BYTES;
+  }
+
+  #letGoOfInflated(): void {
+    const sizeBytes = this.#request.inflated?.length ?? 0;
+    this.#request.forgetInflated();
+    this.#heldBytes -= sizeBytes;
+    this.#owner.letGo(sizeBytes);
   }
 
   refuse(error: StatusError): void {
@@ -132,7 +136,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
   onRequestWritable(): void {
     const request = this.#request;
     const isKept = !request.isPassing || this.#isOnlyFirst;
-    if (!isKept || request.sizeBytes > KEPT_REQUEST_BYTES) this.#letGo();
+    if (!isKept || !request.isSmall) this.#letGo();
     this.#consume();
   }
 
@@ -207,6 +211,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
       (inflated) => {
         try {
           if (inflated instanceof StatusError) throw inflated;
+          if (!this.#hold(inflated.length)) return;
           request.told(inflated);
         } catch (thrown) {
           this.#fail(statusOf(thrown));

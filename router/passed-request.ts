@@ -43,6 +43,7 @@ export class PassedRequest {
   readonly #isStream: boolean;
   readonly #maxMessageBytes: number;
   #isPacked = false;
+  #isDropped = false;
   #inflated: Uint8Array | undefined = undefined;
   /** Of the first message; -1: not known yet. */
   #messageBytes = -1;
@@ -59,9 +60,14 @@ export class PassedRequest {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** Whether the pieces are all of it, or nothing was dropped of what has come. */
+  /** The pieces are all that has come: nothing of it was dropped. */
   get isKept(): boolean {
-    return this.pieces.length > 0;
+    return this.pieces.length > 0 && !this.#isDropped;
+  }
+
+  /** It is small enough to be kept for a resend, as far as it has come. */
+  get isSmall(): boolean {
+    return this.sizeBytes <= PREFIX_BYTES + KEPT_REQUEST_BYTES;
   }
 
   /**
@@ -94,13 +100,20 @@ export class PassedRequest {
     return this.#inflated;
   }
 
-  /** The inflated message takes the place of the packed one. */
-  unpack(): void {
+  /**
+   * The inflated message takes the place of the packed one, so that something can be put behind it.
+   * False: it stays packed, as what it inflated to was forgotten when it was sent before.
+   */
+  unpack(): boolean {
+    if (!this.#isPacked) return true;
     const inflated = this.#inflated;
-    if (inflated === undefined || this.#isStream) return;
+    if (inflated === undefined || this.#isStream) return false;
     this.#replace(Buffer.concat([messagePrefix(inflated.length), inflated]));
     this.#messageBytes = inflated.length;
+    this.sizeBytes = PREFIX_BYTES + inflated.length;
     this.#inflated = undefined;
+    this.#isPacked = false;
+    return true;
   }
 
   /** What inflated to it goes on packed. */
@@ -125,6 +138,7 @@ export class PassedRequest {
 
   /** The pieces have gone on for good. */
   drop(): void {
+    if (this.pieces.length > 0) this.#isDropped = true;
     this.pieces = NONE;
     this.#room = undefined;
     this.#inflated = undefined;

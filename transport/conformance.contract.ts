@@ -222,9 +222,12 @@ function endingScenes(add: AddScene): void {
       const answer = invokeUnary(caller, HANG, bytesOf(''), { timeoutMs });
       const ended = failure(answer).then((error) => void t.is(error.code, Code.DEADLINE_EXCEEDED));
       call = (await Promise.race([callee.hanging.happened, ended])) ?? undefined;
+      // It counts from its coming to the callee, whenever a busy machine lets that be: it has come
+      // by now, so twice the timeout from here on is never too early.
+      const latestMs = performance.now() + 2 * timeoutMs;
       await ended;
       t.true(call === undefined || call.deadlineMs > before);
-      t.true(call === undefined || call.deadlineMs < before + 4 * timeoutMs + 1_000);
+      t.true(call === undefined || call.deadlineMs < latestMs);
     }
     await callee.cancelled.happened;
     t.true(call.isCancelled);

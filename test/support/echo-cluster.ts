@@ -63,14 +63,18 @@ export async function startEchoNode(id: string) {
 export interface ClusterWishes {
   readonly isPassing: boolean;
   readonly control?: ControlHooks;
+  /** Nodes of another make, beside those that answer with their requests. */
+  readonly others?: readonly { readonly id: string; readonly address: string }[];
+  /** Of the model; true by default. */
+  readonly isIdempotent?: boolean;
 }
 
 export async function startEchoCluster(ids: readonly string[], wishes: ClusterWishes) {
-  const { isPassing, control } = wishes;
+  const { isPassing, control, others = [], isIdempotent = true } = wishes;
   const registry = new MemoryRegistry(systemClock);
   const nodes = await Promise.all(ids.map(startEchoNode));
-  await assign(registry, [entry('m', 1)]);
-  for (const { id, address } of nodes) {
+  await assign(registry, [entry('m', 1, { isIdempotent })]);
+  for (const { id, address } of [...nodes, ...others]) {
     await registry.putNode(node(id, { address }), [copy('m', 1)], FOREVER_MS);
   }
   const metrics = createMetrics();
@@ -108,5 +112,7 @@ export async function startEchoCluster(ids: readonly string[], wishes: ClusterWi
     address: front.address,
     /** Bytes of requests that the router holds. */
     held: () => router.raw?.heldBytes ?? 0,
+    /** What its listener holds: bytes that came and may not go on, answers not yet taken. */
+    front: () => front.held,
   };
 }

@@ -197,9 +197,9 @@ test('messages above the limit are refused by their announced length, either way
   };
   await bothFail(t, endless, 'RESOURCE_EXHAUSTED', /100001 bytes .* limit of 100000 bytes/);
   const reset = Promise.withResolvers<number>();
-  const script: Script = (stream, headers, session) => {
+  const script: Script = (stream, ...more) => {
     stream.on('close', () => reset.resolve(stream.rstCode));
-    endless(stream, headers, session);
+    endless(stream, ...more);
   };
   await withServer(script, async (client) => {
     await failureOf(invokeUnary(client, PATH, NOTHING), Code.RESOURCE_EXHAUSTED);

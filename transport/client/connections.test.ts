@@ -89,7 +89,9 @@ test('nobody listens: ConnectionLost, surely not run; at once while it pauses', 
   t.true(second instanceof ConnectionLost && !second.mayHaveRun);
   const { script, held, answerAll } = holding();
   const late = http2.createServer();
-  late.on('stream', (stream, headers) => script(stream, headers, {} as http2.ServerHttp2Session));
+  late.on('stream', (stream, headers) =>
+    script(stream, headers, {} as http2.ServerHttp2Session, []),
+  );
   late.listen(port, '127.0.0.1');
   await once(late, 'listening');
   await until(() => client.state() === 'ready');

@@ -14,6 +14,8 @@ export type Script = (
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   session: http2.ServerHttp2Session,
+  /** Names and values by turns, as they came. */
+  rawHeaders: readonly string[],
 ) => void;
 
 export interface ForeignServer {
@@ -52,10 +54,10 @@ export async function foreignServer(
     session.on('error', () => {});
     session.once('close', () => sessions.delete(session));
   });
-  server.on('stream', (stream, headers) => {
+  server.on('stream', (stream, headers, _flags, rawHeaders) => {
     stream.on('error', () => {});
-    const { session } = stream;
-    if (session !== undefined) script(stream, headers, session as http2.ServerHttp2Session);
+    const session = stream.session as http2.ServerHttp2Session | undefined;
+    if (session !== undefined) script(stream, headers, session, rawHeaders);
   });
   const { port, address } = await addressOf(server);
   return {
