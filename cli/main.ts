@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // Where `torus` begins. Hardly anything is loaded here: a server may have to start itself anew.
 import '../common/no-telemetry.ts';
+import { isServer } from './servers.ts';
 import { startLean } from './up/lean-process.ts';
 
 /** Runs a command line (without node and script). Sets process.exitCode; does not exit. */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args[0] === 'up') startLean(import.meta.filename, args);
+  if (isServer(args[0])) startLean(import.meta.filename, args);
   const { runProgram } = await import('./program.ts');
   await runProgram(args);
 }

@@ -8,10 +8,12 @@ import { datasetCommand } from './commands/dataset.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { modelCommand } from './commands/model.ts';
 import { predictCommand } from './commands/predict.ts';
+import { roleCommands } from './commands/roles.ts';
 import { statusCommand } from './commands/status.ts';
 import { toolchainCommand } from './commands/toolchain.ts';
 import { trainCommand } from './commands/train.ts';
 import { upCommand } from './commands/up.ts';
+import { isServer } from './servers.ts';
 import { VERSION } from './up/version.ts';
 
 const OVERVIEW = `
@@ -34,6 +36,7 @@ function buildProgram(isJson: boolean): Command {
     .addHelpText('after', OVERVIEW)
     .exitOverride();
   upCommand(program);
+  roleCommands(program);
   datasetCommand(program);
   modelCommand(program);
   trainCommand(program);
@@ -61,7 +64,7 @@ function wantsJson(args: readonly string[]): boolean {
 
 /** Runs a command line (without node and script). Sets process.exitCode; does not exit. */
 export async function runProgram(args: readonly string[]): Promise<void> {
-  outliveReaders(args[0] === 'up');
+  outliveReaders(isServer(args[0]));
   const isJson = wantsJson(args);
   const program = buildProgram(isJson);
   try {

@@ -36,6 +36,27 @@ test('READY copies on serving nodes take calls, others do not', (t) => {
   t.is(told(table.resolve('m', 1, half)), 'a,c');
 });
 
+test('a draining node serves on while nobody else can, and no longer', (t) => {
+  const table = new RouteTable();
+  table.addShards(plan([entry('m', 1, { nodes: ['b'] })]));
+  const nodes = [node('a', { state: 'DRAINING' }), node('b')];
+  const held = (state: CopyState) =>
+    new Map([
+      ['a', [copy('m', 1)]],
+      ['b', [copy('m', 1, state)]],
+    ]);
+  table.setNodes(nodes, held('LOADING'));
+  t.like(
+    table.resolve('m', undefined, () => 0),
+    { kind: 'ready', nodes: ['a'] },
+  );
+  table.setNodes(nodes, held('READY'));
+  t.like(
+    table.resolve('m', undefined, () => 0),
+    { kind: 'ready', nodes: ['b'] },
+  );
+});
+
 test('a copy of other content than assigned is not used', (t) => {
   const other = copy('m', 1, 'READY', { manifestSha256: 'b'.repeat(64) });
   t.is(told(tableOf([entry('m', 1)], { a: [other] }).resolve('m', 1, half)), 'waiting');

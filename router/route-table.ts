@@ -42,6 +42,8 @@ interface VersionRoute {
   readonly entry: AssignmentEntry | undefined;
   /** Ids of the live nodes whose copy is READY. */
   readonly ready: string[];
+  /** Those of them that drain: they serve on until there is another one, and no longer. */
+  readonly draining: string[];
   /** Why the copy failed, by node id. */
   readonly failures: Map<string, string>;
   isUnloading: boolean;
@@ -169,8 +171,9 @@ export class RouteTable {
       for (const entry of shard.entries) addEntry(models, entry);
     }
     for (const [nodeId, copies] of this.#copies) {
-      const takesCalls = this.#nodes.get(nodeId)?.state === 'SERVING';
-      for (const copy of copies) addCopy(models, nodeId, copy, takesCalls);
+      const node = this.#nodes.get(nodeId);
+      if (node === undefined) continue;
+      for (const copy of copies) addCopy(models, node, copy);
     }
     for (const [model, route] of models) settle(model, route);
     this.#models = models;
@@ -198,6 +201,7 @@ function routeOf(version: number, entry: AssignmentEntry | undefined): VersionRo
     version,
     entry,
     ready: [],
+    draining: [],
     failures: new Map(),
     isUnloading: false,
     isLeaving: false,
@@ -218,14 +222,13 @@ function addEntry(models: Map<string, ModelRoute>, entry: AssignmentEntry): void
 /** A copy of other content than assigned is as if it were not there. */
 function addCopy(
   models: ReadonlyMap<string, ModelRoute>,
-  nodeId: string,
+  node: NodeRecord,
   copy: CopyRecord,
-  takesCalls: boolean,
 ): void {
   const route = models.get(copy.model);
   if (route === undefined) return;
   let version = route.versions.get(copy.version);
-  const isReady = copy.state === 'READY' && takesCalls;
+  const isReady = copy.state === 'READY';
   if (version === undefined) {
     if (!isReady) return;
     version = routeOf(copy.version, undefined);
@@ -233,16 +236,17 @@ function addCopy(
   }
   const { entry } = version;
   if (entry !== undefined && entry.manifestSha256 !== copy.manifestSha256) return;
-  if (isReady) version.ready.push(nodeId);
+  if (isReady) (node.state === 'SERVING' ? version.ready : version.draining).push(node.id);
   else if (copy.state === 'UNLOADING') version.isUnloading = true;
   else if (copy.state === 'FAILED' || copy.state === 'QUARANTINED') {
-    version.failures.set(nodeId, copy.reason);
+    version.failures.set(node.id, copy.reason);
   }
 }
 
 /** Makes the answers for calls, so that a call only looks one up. */
 function settle(model: string, route: ModelRoute): void {
   const all = [...route.versions.values()];
+  for (const { ready, draining } of all) if (ready.length === 0) ready.push(...draining);
   const isUnloaded = all.some(({ entry }) => entry?.reason === UNLOADED);
   for (const one of all) {
     one.isLeaving = isUnloaded && (one.entry === undefined || one.entry.reason === UNLOADED);

@@ -18,6 +18,7 @@ import { type Forward, Forwarder, MODEL_INFER, MODEL_STREAM_INFER } from './forw
 import { type RouterMetrics, routerMetrics } from './metrics.ts';
 import { PassOn } from './pass-on.ts';
 import { Readiness } from './readiness.ts';
+import type { RouteFile } from './route-file.ts';
 import { RouteTable } from './route-table.ts';
 import { servingService } from './serving-service.ts';
 import { forwardStream } from './stream-forward.ts';
@@ -58,6 +59,8 @@ export interface RouterOptions {
   /** Absent: loading and unloading are UNAVAILABLE. */
   readonly control?: ControlHooks;
   readonly waitingLimits?: WaitingLimits;
+  /** Routes of an earlier run, which it begins with, and where it keeps its own. */
+  readonly routes?: RouteFile;
   /** Of this program, for ServerMetadata. */
   readonly version: string;
   /**
@@ -117,12 +120,17 @@ export function startRouter(options: RouterOptions): Router {
     for (const service of ['', SERVICE, PREDICTION_SERVICE, MODEL_SERVICE])
       health.set(service, isServing);
   };
+  if (options.routes?.restore(table) === true) {
+    upstreams.follow(table.nodes());
+    tellHealth();
+  }
   const sync = startTableSync({
     registry,
     table,
     clock,
     log,
     onSynced() {
+      options.routes?.changed(table);
       upstreams.follow(table.nodes());
       forwarder.changed();
       tellHealth();

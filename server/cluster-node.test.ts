@@ -1,137 +1,22 @@
 // A node of a cluster: real models from a blob store, a registry in memory, time that is told to
 // move.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { VirtualClock } from '../common/clock.ts';
-import { createLog } from '../common/log.ts';
-import { createMetrics } from '../common/metrics.ts';
+import test from 'ava';
 import { Code, StatusError, unavailable } from '../common/status.ts';
-import { encodeManifest, MANIFEST_SCHEMA, type Manifest } from '../model/manifest.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
-import {
-  type AssignmentEntry,
-  HEARTBEAT_MS,
-  NODE_TTL_MS,
-  REGISTRY_SCHEMA,
-  type Registry,
-} from '../registry/registry.ts';
-import type { BlobReader, BlobStore } from '../stores/blobs/blobs.ts';
-import { openDirectoryBlobs } from '../stores/blobs/directory.ts';
+import { HEARTBEAT_MS, NODE_TTL_MS, REGISTRY_SCHEMA, type Registry } from '../registry/registry.ts';
+import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { undeclaredShapeModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
 import { call, floats, infer } from '../test/support/inference-client.ts';
 import { mutedRegistry } from '../test/support/muted-registry.ts';
+import { ONES, oneNode, untilTold } from '../test/support/one-node.ts';
 import { assign, copy, entry, node as nodeRecord, until } from '../test/support/small-cluster.ts';
 import { addModel, slowModel } from '../test/support/tiny-onnx.ts';
-import { DRAIN_SETTLE_MS, type InferenceNode, startNode } from './node.ts';
-
-const log = createLog({ role: 'node', level: 'silent' });
-const ONES = [fp32('a', [1, 2], [1, 2]), fp32('b', [1, 2], [10, 20])];
-
-interface Cluster {
-  readonly clock: VirtualClock;
-  readonly registry: MemoryRegistry;
-  readonly blobs: BlobStore;
-  readonly dataDir: string;
-  readonly fatal: StatusError[];
-  /** A version's files in the blob store; its entry, on node n1. */
-  publish(
-    model: string,
-    version: number,
-    onnx: Uint8Array,
-    manifest?: Partial<Manifest>,
-  ): Promise<AssignmentEntry>;
-  start(registry?: Registry, blobs?: BlobReader): Promise<InferenceNode>;
-  /** 'model/version STATE' of the copies that n1 tells of. */
-  told(): Promise<readonly string[]>;
-}
-
-async function cluster(t: ExecutionContext): Promise<Cluster> {
-  const folder = await mkdtemp(join(tmpdir(), 'torus-node-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const clock = new VirtualClock();
-  const registry = new MemoryRegistry(clock);
-  const blobs = await openDirectoryBlobs(join(folder, 'blobs'));
-  t.teardown(() => blobs.close());
-  const dataDir = join(folder, 'n1');
-  const fatal: StatusError[] = [];
-  let starts = 0;
-  const put = async (bytes: Uint8Array): Promise<string> => {
-    const write = await blobs.write(
-      (async function* () {
-        yield bytes;
-      })(),
-      { maxBytes: 2 ** 30 },
-    );
-    return write.sha256;
-  };
-  return {
-    clock,
-    registry,
-    blobs,
-    dataDir,
-    fatal,
-    async publish(model, version, onnx, more = {}) {
-      const file = { path: 'model.onnx', sha256: await put(onnx), sizeBytes: onnx.length };
-      const manifest = encodeManifest({
-        schema: MANIFEST_SCHEMA,
-        model,
-        version,
-        platform: 'onnxruntime_onnx',
-        files: [file],
-        configPbtxt: '',
-        inputs: [],
-        outputs: [],
-        ...more,
-      });
-      return entry(model, version, { manifestSha256: await put(manifest), nodes: ['n1'] });
-    },
-    async start(over = registry, from = blobs) {
-      starts += 1;
-      const about = { address: 'localhost:8011', zone: '', memoryLimitBytes: 0 };
-      const started = await startNode({
-        id: 'n1',
-        source: {
-          kind: 'cluster',
-          registry: over,
-          blobs: from,
-          node: { ...about, incarnation: `n1-${starts}` },
-        },
-        dataDir,
-        clock,
-        dateMs: () => 0,
-        log,
-        metrics: createMetrics(),
-        serverVersion: '0',
-        onFatal: (error) => fatal.push(error),
-      });
-      t.teardown(() => started.stop());
-      return started;
-    },
-    async told() {
-      const copies = (await registry.copies()).get('n1') ?? [];
-      return copies.map(({ model, version, state }) => `${model}/${version} ${state}`).sort();
-    },
-  };
-}
-
-/** Waits until n1 tells exactly these copies. */
-async function untilTold({ told }: Cluster, ...expected: string[]): Promise<void> {
-  let last: readonly string[] = [];
-  const what = expected.join(', ');
-  const isSo = async (): Promise<boolean> => {
-    last = await told();
-    return JSON.stringify(last) === JSON.stringify(expected);
-  };
-  await until(what, isSo).catch(() => {
-    throw new Error(`told are [${last.join(', ')}], expected [${what}]`);
-  });
-}
 
 test('a node tells of itself, loads what it is assigned, and serves it', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const digits = await all.publish('add', 4, addModel(2));
   await assign(all.registry, [digits, entry('elsewhere', 1, { nodes: ['n2'] })]);
   const { backend, health, waitingFor } = await all.start();
@@ -155,7 +40,7 @@ test('a node tells of itself, loads what it is assigned, and serves it', async (
 });
 
 test('an output whose shape the file leaves out has the rank that the import found', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [-1, -1] }];
   await assign(all.registry, [await all.publish('neg', 1, undeclaredShapeModel(), { outputs })]);
   const { backend } = await all.start();
@@ -164,7 +49,7 @@ test('an output whose shape the file leaves out has the rank that the import fou
 });
 
 test('a node that has nothing yet, and one whose models still load, are not ready', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const digits = await all.publish('add', 1, addModel(2));
   await assign(all.registry, [digits]);
   const { health, waitingFor } = await all.start();
@@ -175,7 +60,7 @@ test('a node that has nothing yet, and one whose models still load, are not read
 });
 
 test('a new version takes over when it is READY; a broken one never does', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const one = await all.publish('add', 1, addModel(2));
   await assign(all.registry, [one]);
   const { backend } = await all.start();
@@ -197,7 +82,7 @@ test('a new version takes over when it is READY; a broken one never does', async
 });
 
 test('files that are not what the manifest says are tried again, then FAILED', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const one = await all.publish('add', 1, addModel(2));
   const wrong = { ...one, version: 9 };
   await assign(all.registry, [wrong, entry('gone', 1, { nodes: ['n1'] })]);
@@ -212,7 +97,7 @@ test('files that are not what the manifest says are tried again, then FAILED', a
 });
 
 test('a copy that moves away stays until its new home is READY', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const one = await all.publish('add', 1, addModel(2));
   await assign(all.registry, [one]);
   const { backend } = await all.start();
@@ -233,7 +118,7 @@ test('a copy that moves away stays until its new home is READY', async (t) => {
 });
 
 test('a node that may have missed hints looks at the whole assignment at once', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const { registry, tellAll } = mutedRegistry(all.registry);
   await all.start(registry);
   const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -245,7 +130,7 @@ test('a node that may have missed hints looks at the whole assignment at once', 
 });
 
 test('without the registry a node serves on, and comes back by itself', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
   let isAway = false;
   const flaky = new Proxy<Registry>(all.registry, {
@@ -277,7 +162,7 @@ test('without the registry a node serves on, and comes back by itself', async (t
 });
 
 test('started without the registry, it serves what it last had', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
   const first = await all.start();
   await untilTold(all, 'add/1 READY');
@@ -291,7 +176,7 @@ test('started without the registry, it serves what it last had', async (t) => {
 });
 
 test('started without registry and blob store, it serves what its disk has', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const [kept, lost] = [
     await all.publish('add', 1, addModel(2)),
     await all.publish('lost', 1, addModel(2)),
@@ -328,7 +213,7 @@ test('started without registry and blob store, it serves what its disk has', asy
 });
 
 test('an assignment of an older leader changes nothing', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const [one, two] = [
     await all.publish('add', 1, addModel(2)),
     await all.publish('add', 2, addModel(2)),
@@ -349,28 +234,8 @@ test('an assignment of an older leader changes nothing', async (t) => {
 
 const READY_TWO = { name: 'add', version: '2' };
 
-test('draining is told, and the end too', async (t) => {
-  const all = await cluster(t);
-  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
-  const node = await all.start();
-  await untilTold(all, 'add/1 READY');
-  let isDrained = false;
-  const drained = node.drain().then(() => {
-    isDrained = true;
-  });
-  await until('DRAINING', async () => (await all.registry.nodes())[0]?.state === 'DRAINING');
-  t.is(node.health.isServing(''), false);
-  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  t.deepEqual(floats(await infer(node.backend, 'add', ONES)), [11, 22]);
-  t.false(isDrained);
-  all.clock.advance(DRAIN_SETTLE_MS);
-  await drained;
-  await node.stop();
-  t.deepEqual(await all.registry.nodes(), []);
-});
-
 test('a run that hangs: the copy fails, the node drains and asks to be ended', async (t) => {
-  const all = await cluster(t);
+  const all = await oneNode(t);
   const config = 'parameters { key: "torus_max_run_ms" value { string_value: "5000" } }';
   await assign(all.registry, [
     await all.publish('slow', 1, slowModel(200), { configPbtxt: config }),

@@ -28,6 +28,8 @@ import { VERSION_LIMITS } from './versions.ts';
 
 /** Drain takes calls for so long yet: routers need to hear of it. */
 export const DRAIN_SETTLE_MS = 1_000;
+/** While its copies get ready elsewhere it looks so often whether they are. */
+const HANDOVER_LOOK_MS = 50;
 /** Then it waits for running requests; what is not done by then fails with UNAVAILABLE. */
 export const DRAIN_TIMEOUT_MS = 30_000;
 const DRAIN_LOOK_MS = 20;
@@ -51,6 +53,11 @@ export interface NodeOptions {
   readonly serverVersion: string;
   /** Undefined: no call is recorded. */
   readonly tracer?: CallTracer | undefined;
+  /**
+   * A drain first waits, so long at most, until the cluster has taken all its copies away, and
+   * meanwhile answers like before. Default 0: the whole cluster ends.
+   */
+  readonly handoverMs?: number;
   /** After a hung run, when the node has drained: the process must end, and be started anew. */
   readonly onFatal: (error: StatusError) => void;
 }
@@ -127,7 +134,14 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     health,
     waitingFor: () => state.waitingFor(),
     drain: () => {
-      draining ??= drain({ state, driver, copies, clock, inference });
+      draining ??= drain({
+        state,
+        driver,
+        copies,
+        clock,
+        inference,
+        handoverMs: options.handoverMs ?? 0,
+      });
       return draining;
     },
     async stop() {
@@ -211,14 +225,20 @@ interface Draining {
   readonly copies: Copies;
   readonly clock: Clock;
   readonly inference: InferenceService;
+  readonly handoverMs: number;
 }
 
-async function drain({ state, driver, copies, clock, inference }: Draining): Promise<void> {
-  state.drain();
+async function drain(draining: Draining): Promise<void> {
+  const { state, driver, copies, clock, inference, handoverMs } = draining;
   const startMs = clock.nowMs();
+  if (handoverMs === 0) state.drain();
   await driver.drain();
   const pause = (delayMs: number): Promise<void> =>
     new Promise((resolve) => clock.after(delayMs, resolve));
+  // A copy that is ready elsewhere is wanted here no more, and unloaded.
+  const holds = (): boolean => copies.statuses().some((copy) => copy.state === 'READY');
+  while (holds() && clock.nowMs() - startMs < handoverMs) await pause(HANDOVER_LOOK_MS);
+  state.drain();
   await pause(DRAIN_SETTLE_MS);
   inference.endStreams();
   while (copies.inFlight > 0 && clock.nowMs() - startMs < DRAIN_TIMEOUT_MS) {

@@ -4,8 +4,9 @@
 import { toBuffer } from '../common/bytes.ts';
 import type { Log } from '../common/log.ts';
 import { Code, StatusError, statusOf } from '../common/status.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, MethodKind } from './backend.ts';
 import { type InvokeOptions, invokeStream, invokeUnary } from './invoke.ts';
+import { kindOf } from './late-backend.ts';
 import {
   bidiStream,
   type Codec,
@@ -92,6 +93,16 @@ function methodOf(definition: MethodDefinition, handler: unknown): Method {
   return responseStream
     ? serverStream(path, request, response, handler as AnyServerStream)
     : unary(path, request, response, handler as AnyUnary);
+}
+
+/** What a connection to a server of these services must know of them. */
+export function methodsOf(definition: ServiceDefinition): ReadonlyMap<string, MethodKind> {
+  return new Map(
+    Object.values(definition).map(({ path, requestStream, responseStream }) => [
+      path,
+      kindOf(requestStream, responseStream),
+    ]),
+  );
 }
 
 /** A Backend that answers the definition's methods with these handlers. */

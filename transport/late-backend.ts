@@ -15,10 +15,10 @@ export interface MethodsOf {
   >;
 }
 
-const kindOf = (requests: boolean, responses: boolean): MethodKind => {
+export function kindOf(requests: boolean, responses: boolean): MethodKind {
   if (requests) return responses ? 'bidi_stream' : 'client_stream';
   return responses ? 'server_stream' : 'unary';
-};
+}
 
 /** The paths of services and their kinds. */
 export function pathsOf(definitions: readonly MethodsOf[]): ReadonlyMap<string, MethodKind> {

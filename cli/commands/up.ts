@@ -4,6 +4,7 @@ import { createOutput } from '../client/output.ts';
 import { variableOf } from '../flags.ts';
 import { IO_THREADS_FLAG } from '../io-threads.ts';
 import { readUpSettings } from '../up/settings.ts';
+import { serverFlags } from './server-flags.ts';
 
 const EXAMPLES = `
 Every flag may be given as a variable: --grpc-port 0 as TORUS_GRPC_PORT=0, --demo as
@@ -42,20 +43,6 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];
 
-/**
- * Of flags without a value. Commander takes any value of such a variable, 'false' too, for a yes.
- */
-function switchVariables(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
-  const given = ['demo', 'insecure'].map((name) => [name, env[variableOf(`--${name}`)] ?? '']);
-  return Object.fromEntries(given.filter(([, value]) => value !== ''));
-}
-
-/** What every program that speaks OTLP knows. Ours wins. */
-function standardVariables(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
-  const endpoint = env.OTEL_EXPORTER_OTLP_ENDPOINT ?? '';
-  return endpoint === '' ? {} : { traceOtlp: endpoint };
-}
-
 export function upCommand(parent: Command): void {
   const command = parent.command('up').description('start every role in this process');
   for (const [flag, text] of VALUE_FLAGS) {
@@ -70,11 +57,7 @@ export function upCommand(parent: Command): void {
       const write = (text: string): boolean => process.stderr.write(text);
       const output = createOutput(false, (text) => process.stdout.write(text), write);
       try {
-        const settings = readUpSettings({
-          ...standardVariables(process.env),
-          ...switchVariables(process.env),
-          ...command.opts(),
-        });
+        const settings = readUpSettings(serverFlags(command.opts(), ['demo', 'insecure']));
         const { runUp } = await import('../up/run.ts');
         await runUp(settings);
       } catch (thrown) {

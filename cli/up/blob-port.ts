@@ -5,6 +5,8 @@ import { serveBlobs } from '../../stores/blobs/http-server.ts';
 import { checkListen, listenError } from '../../transport/listen.ts';
 import type { UpSettings } from './settings.ts';
 
+type BlobPortSettings = Pick<UpSettings, 'host' | 'blobPort' | 'isInsecure'>;
+
 export interface BlobPort {
   readonly port: number;
   stop(): Promise<void>;
@@ -13,7 +15,10 @@ export interface BlobPort {
 /**
  * @throws FAILED_PRECONDITION off loopback unless insecure, ALREADY_EXISTS when the port is taken.
  */
-export async function serveBlobPort(blobs: BlobStore, settings: UpSettings): Promise<BlobPort> {
+export async function serveBlobPort(
+  blobs: BlobStore,
+  settings: BlobPortSettings,
+): Promise<BlobPort> {
   const { host, blobPort, isInsecure } = settings;
   checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
   const server = serveBlobs(blobs);

@@ -7,9 +7,6 @@ import { systemClock } from '../../common/clock.ts';
 import { createLog, type Log } from '../../common/log.ts';
 import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
-import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
-import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
-import { SERVING_DEFINITIONS } from '../../proto/tfs/services.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
@@ -21,13 +18,14 @@ import { readDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import type { Backend } from '../../transport/backend.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
 import { serveThread } from '../../transport/handover/called-thread.ts';
-import { LateBackend, pathsOf } from '../../transport/late-backend.ts';
+import { LateBackend } from '../../transport/late-backend.ts';
 import { callOverPort, type PortCaller, servePort } from '../../transport/port-calls.ts';
 import type { OwnGrpcListener } from '../../transport/server/serve-grpc.ts';
 import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { healthService } from '../../transport/services/health.ts';
-import { REFLECTION_PATHS, withReflection } from '../../transport/services/reflection.ts';
+import { withReflection } from '../../transport/services/reflection.ts';
+import { NODE_PATHS } from './node-paths.ts';
 import {
   type LeadData,
   type LeadFunctions,
@@ -49,11 +47,6 @@ interface RunningNode {
   /** Of its own: two nodes have metrics of the same names, told apart by a label. */
   readonly metrics: Metrics;
 }
-
-const NODE_PATHS = new Map([
-  ...pathsOf([GRPCInferenceServiceDefinition, ...SERVING_DEFINITIONS, HealthDefinition]),
-  ...REFLECTION_PATHS.map((path) => [path, 'bidi_stream'] as const),
-]);
 
 class DataPlane implements LeadFunctions {
   readonly #data: LeadData;

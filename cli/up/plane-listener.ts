@@ -10,7 +10,7 @@ import { checkPortFree } from '../../transport/sockets.ts';
 import type { UpSettings } from './settings.ts';
 
 export interface PlaneListenerOptions {
-  readonly settings: UpSettings;
+  readonly settings: Pick<UpSettings, 'host' | 'isInsecure' | 'ioThreads'>;
   /** Whose it is: 'router', or a node's id. */
   readonly name: string;
   readonly backend: Backend;

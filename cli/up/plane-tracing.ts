@@ -3,7 +3,6 @@
 import type { Metrics } from '../../common/metrics.ts';
 import type { CallTracer } from '../../common/tracing/call-tracer.ts';
 import { ROUTER } from './plane.ts';
-import type { UpSettings } from './settings.ts';
 import { VERSION } from './version.ts';
 
 export interface PlaneTracing {
@@ -17,7 +16,7 @@ export interface PlaneTracing {
 const NONE: PlaneTracing = { router: undefined, node: () => undefined, close: async () => {} };
 
 export async function openPlaneTracing(
-  { traceOtlp, traceSample }: UpSettings,
+  { traceOtlp, traceSample }: { traceOtlp?: string | undefined; traceSample: number },
   metrics: Metrics,
 ): Promise<PlaneTracing> {
   if (traceOtlp === undefined) return NONE;

@@ -6,6 +6,7 @@ import { createLog } from '../../common/log.ts';
 import { statusOf } from '../../common/status.ts';
 import { createOutput } from '../client/output.ts';
 import { restClient } from '../client/rest.ts';
+import { aborted, endSoon, stopOnSignals } from '../stopping.ts';
 import { Closers } from './closers.ts';
 import { type RunningRoles, startRoles } from './roles.ts';
 import type { UpSettings } from './settings.ts';
@@ -13,8 +14,6 @@ import { type OpenStores, openStores } from './stores.ts';
 
 /** Past it the process ends as it is: it is gone within 10 s of the signal. */
 const STOP_TIMEOUT_MS = 9_500;
-/** What still keeps the process so long after everything was stopped can't be ended otherwise. */
-const LINGER_MS = 2_000;
 /**
  * Models of an earlier run are waited for until the process is so old; then the ready line is
  * printed without them.
@@ -23,27 +22,15 @@ const READY_BY_MS = 4_500;
 const LOOK_MS = 20;
 /** Versions of a model repository that are named when they were imported. */
 const NAMES_SHOWN = 20;
-/**
- * A terminal sends Ctrl-C to all processes of a command, and npm and cli/torus.cjs pass theirs on:
- * signals that come so soon after the first one are the same one.
- */
-const SAME_SIGNAL_MS = 1_000;
-const STOPPING = 'torus: stopping; calls in flight end first, a second Ctrl-C cuts them';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
-
-/**
- * A run in native code can't be interrupted, and process.exit() waits for it. By then the stores
- * are closed, or are recovered at the next start as after any other kill.
- */
-const endNow = (): void => void process.kill(process.pid, 'SIGKILL');
 
 /** Resolves when the process may end. @throws what kept it from starting. */
 export async function runUp(settings: UpSettings): Promise<void> {
   const rootLog = createLog({ level: settings.logLevel });
   const log = rootLog.child({ role: 'up' });
   const closers = new Closers(log);
-  const stopping = stopOnSignals();
+  const stopping = stopOnSignals(STOP_TIMEOUT_MS);
   const onFatal = (error: Error): void => {
     log.fatal({ err: error }, 'the process has to end');
     process.exitCode = 1;
@@ -62,43 +49,8 @@ export async function runUp(settings: UpSettings): Promise<void> {
     await work;
   } finally {
     await closers.close();
-    setTimeout(endNow, LINGER_MS).unref();
+    endSoon();
   }
-}
-
-interface Stopping {
-  /** Aborted when the process is to stop. */
-  readonly signal: AbortSignal;
-  begin(): void;
-}
-
-/** The first signal begins the stop, which has its time; a second one ends the process at once. */
-function stopOnSignals(): Stopping {
-  const stopping = new AbortController();
-  let beganMs = Number.POSITIVE_INFINITY;
-  const begin = (): void => {
-    if (stopping.signal.aborted) return;
-    beganMs = systemClock.nowMs();
-    stopping.abort();
-    setTimeout(endNow, STOP_TIMEOUT_MS).unref();
-  };
-  const onSignal = (): void => {
-    if (systemClock.nowMs() - beganMs > SAME_SIGNAL_MS) endNow();
-    if (stopping.signal.aborted) return;
-    begin();
-    // Below a terminal's '^C', and a bar's last line, which comes when its work was aborted.
-    const start = process.stderr.isTTY ? '\n' : '';
-    setImmediate(() => process.stderr.write(`${start}${STOPPING}\n`));
-  };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
-  return { signal: stopping.signal, begin };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 /** Waits until everything that was there before is served, or it takes too long. */

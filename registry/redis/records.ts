@@ -27,7 +27,7 @@ export const MAX_NAME_BYTES = 512;
 const count = z.number().int().min(0);
 const name = z.string().min(1).max(MAX_NAME_BYTES);
 
-const nodeSchema = z.object({
+export const nodeSchema = z.object({
   schema: count,
   id: name,
   incarnation: z.string(),
@@ -37,7 +37,7 @@ const nodeSchema = z.object({
   memoryLimitBytes: z.number().min(0),
 });
 
-const copySchema = z.object({
+export const copySchema = z.object({
   model: z.string(),
   version: count,
   manifestSha256: z.string(),
@@ -61,7 +61,7 @@ const entrySchema = z.object({
   isIdempotent: z.boolean(),
 });
 
-const shardSchema = z.object({
+export const shardSchema = z.object({
   schema: count,
   index: count.max(ASSIGNMENT_SHARDS - 1),
   epoch: count,

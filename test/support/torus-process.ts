@@ -14,12 +14,22 @@ const FREE_PORTS = ['grpc', 'http', 'metrics', 'admin', 'blob', 'node'].flatMap(
   '0',
 ]);
 
-export interface TorusProcess {
-  readonly pid: number;
+const ROLE_PORTS: Readonly<Record<string, readonly string[]>> = {
+  node: ['node'],
+  router: ['grpc'],
+  control: ['admin', 'blob'],
+  gateway: ['http'],
+};
+
+export interface TorusProcess extends ServerProcess {
   readonly http: string;
   readonly grpc: string;
   readonly metrics: string;
   readonly admin: string;
+}
+
+export interface ServerProcess {
+  readonly pid: number;
   /** Milliseconds from spawn to the ready line. */
   readonly readyMs: number;
   stdout(): string;
@@ -81,24 +91,45 @@ export async function torus(args: readonly string[], input?: string): Promise<Ex
 }
 
 export async function startTorus(options: StartOptions): Promise<TorusProcess> {
-  const startMs = performance.now();
   const args = ['up', '--data', options.data, ...FREE_PORTS, ...(options.flags ?? [])];
+  const { at, ...rest } = await startServer('torus ready', args);
+  const { http = '', grpc = '', metrics = '', admin = '' } = at;
+  return { ...rest, http, grpc, metrics, admin };
+}
+
+/** One role in a process of its own. */
+export interface RoleProcess extends ServerProcess {
+  /** Of its ready line: 'grpc', 'metrics', ... */
+  readonly at: Readonly<Record<string, string>>;
+}
+
+/** @param flags all of them; ports that are not named are free ones */
+export async function startRole(role: string, flags: readonly string[]): Promise<RoleProcess> {
+  const ports = (ROLE_PORTS[role] ?? []).flatMap((name) => [`--${name}-port`, '0']);
+  return await startServer(`torus ${role} ready`, [
+    role,
+    ...ports,
+    '--metrics-port',
+    '0',
+    ...flags,
+  ]);
+}
+
+/** @param ready how its ready line begins */
+async function startServer(ready: string, args: readonly string[]): Promise<RoleProcess> {
+  const startMs = performance.now();
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environment(),
   });
   endWithUs(child);
   const output = new Output(child);
-  await output.sees(/^torus ready .*\n/m, START_TIMEOUT_MS);
+  await output.sees(new RegExp(`^${ready} .*\\n`, 'm'), START_TIMEOUT_MS);
   const readyMs = performance.now() - startMs;
-  const line = /^torus ready (.*)$/m.exec(output.stdout)?.[1] ?? '';
-  const at = Object.fromEntries(line.split(' ').map((part) => part.split('=')));
+  const line = new RegExp(`^${ready} (.*)$`, 'm').exec(output.stdout)?.[1] ?? '';
   return {
     pid: child.pid ?? 0,
-    http: at.http ?? '',
-    grpc: at.grpc ?? '',
-    metrics: at.metrics ?? '',
-    admin: at.admin ?? '',
+    at: Object.fromEntries(line.split(' ').map((part) => part.split('='))),
     readyMs,
     stdout: () => output.stdout,
     stderr: () => output.stderr,

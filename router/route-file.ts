@@ -1,0 +1,146 @@
+// The routes that a router last knew, in a file of its data folder: one that starts while the
+// registry is away routes by them. What the registry then says comes after them.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Clock } from '../common/clock.ts';
+import type { Log } from '../common/log.ts';
+import { statusOf } from '../common/status.ts';
+import { copySchema, nodeSchema, shardSchema } from '../registry/redis/records.ts';
+import { ASSIGNMENT_SHARDS, REGISTRY_SCHEMA } from '../registry/registry.ts';
+import { diskError, errnoOf } from '../stores/disk-error.ts';
+import { replaceDurably } from '../stores/durable-files.ts';
+import type { RouteTable } from './route-table.ts';
+
+/** A change is written so soon after; what changes meanwhile is written with it. */
+export const SAVE_AFTER_MS = 1_000;
+/** Writing costs time on the router's thread: it is done so often at most. */
+export const SAVE_PAUSE_MS = 10_000;
+
+const routesSchema = z.object({
+  shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS),
+  nodes: z.array(nodeSchema),
+  copies: z.array(z.tuple([z.string(), z.array(copySchema)])),
+});
+const fileSchema = z.object({ sha256: z.string(), routes: z.string() });
+
+/** Of the table as it stands, to be read by restoreRoutes. */
+export function encodeRoutes(table: RouteTable): string {
+  const all = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => table.shard(index));
+  const shards = all.filter((shard) => shard !== undefined);
+  const routes = JSON.stringify({ shards, nodes: [...table.nodes()], copies: [...table.copies()] });
+  return JSON.stringify({ sha256: sha256Of(routes), routes });
+}
+
+/**
+ * Puts into a table what encodeRoutes gave; false for anything else, which changes nothing: an
+ * epoch with one bit more would be obeyed for ever.
+ */
+export function restoreRoutes(table: RouteTable, text: string): boolean {
+  try {
+    const { sha256, routes } = fileSchema.parse(JSON.parse(text));
+    if (sha256 !== sha256Of(routes)) return false;
+    const { shards, nodes, copies } = routesSchema.parse(JSON.parse(routes));
+    if ([...shards, ...nodes].some(({ schema }) => schema > REGISTRY_SCHEMA)) return false;
+    table.addShards(shards);
+    table.setNodes(nodes, new Map(copies));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+export interface RouteFileOptions {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class RouteFile {
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #last: string | undefined;
+  #cancel: (() => void) | undefined;
+  #table: RouteTable | undefined;
+  #isWriting = false;
+  #writing: Promise<void> = Promise.resolve();
+  #written = '';
+  #nextMs = 0;
+
+  /** @param last what the file held when it was opened */
+  constructor(path: string, { clock, log }: RouteFileOptions, last: string | undefined) {
+    this.#path = path;
+    this.#clock = clock;
+    this.#log = log;
+    this.#last = last;
+  }
+
+  /** Whether there were routes of an earlier run, which are in the table now. */
+  restore(table: RouteTable): boolean {
+    if (this.#last === undefined) return false;
+    const isRestored = restoreRoutes(table, this.#last);
+    if (!isRestored)
+      this.#log.warn('the routes kept on disk are not readable: they are left aside');
+    return isRestored;
+  }
+
+  /** To be called when the table may have changed. */
+  changed(table: RouteTable): void {
+    this.#table = table;
+    if (this.#cancel !== undefined || this.#isWriting) return;
+    const delayMs = Math.max(SAVE_AFTER_MS, this.#nextMs - this.#clock.nowMs());
+    this.#cancel = this.#clock.after(delayMs, () => {
+      this.#cancel = undefined;
+      this.#writing = this.#write();
+    });
+  }
+
+  /** Writes what is not written yet. */
+  async close(): Promise<void> {
+    this.#stopWaiting();
+    await this.#writing;
+    await this.#write();
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  /** Never throws: a full disk must not end a router. */
+  async #write(): Promise<void> {
+    const table = this.#table;
+    if (table === undefined) return;
+    this.#table = undefined;
+    this.#isWriting = true;
+    try {
+      const text = encodeRoutes(table);
+      if (text !== this.#written) await replaceDurably(this.#path, text);
+      this.#written = text;
+    } catch (thrown) {
+      const { message } = statusOf(thrown);
+      this.#log.warn({ reason: message }, 'the routes could not be kept on disk');
+    }
+    this.#isWriting = false;
+    this.#nextMs = this.#clock.nowMs() + SAVE_PAUSE_MS;
+    if (this.#table !== undefined) this.changed(this.#table);
+  }
+}
+
+/** @throws what the disk says, but for a file that is not there */
+export async function openRouteFile(options: RouteFileOptions): Promise<RouteFile> {
+  const path = join(options.folder, 'routes.json');
+  try {
+    return new RouteFile(path, options, await readFile(path, 'utf8'));
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return new RouteFile(path, options, undefined);
+    throw diskError(cause, 'read the last routes', path);
+  }
+}
