@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import test from 'ava';
 import fc from 'fast-check';
-import { type Demand, LOAD_BOUND, type Placement, type PlacementNode, place } from './placement.ts';
+import { type Demand, LOAD_BOUND, type PlacementNode, place } from './placement.ts';
 import { createRing, type Ring } from './ring.ts';
 
 const node = (id: string, given: Partial<PlacementNode> = {}): PlacementNode => ({
@@ -21,13 +21,17 @@ const demand = (model: string, given: Partial<Demand> = {}): Demand => ({
   ...given,
 });
 
+/** Node ids by the demand's key. */
+type Placement = ReadonlyMap<string, readonly string[]>;
+
 const rings = new Map<string, Ring>();
 
 function run(demands: readonly Demand[], nodes: readonly PlacementNode[]): Placement {
   const ids = nodes.map(({ id }) => id).sort();
   const ring = rings.get(ids.join()) ?? createRing(ids);
   rings.set(ids.join(), ring);
-  return place(demands, nodes, ring);
+  const placed = place(demands, nodes, ring);
+  return new Map(demands.map(({ key }, at) => [key, placed[at] ?? []]));
 }
 
 const held = (demands: readonly Demand[], placement: Placement): Demand[] =>

@@ -1,9 +1,10 @@
 import test from 'ava';
+import fc from 'fast-check';
 import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
 import { newModel } from '../catalog/models.ts';
 import type { AssignmentEntry, CopyRecord, NodeRecord } from '../registry/registry.ts';
 import { REGISTRY_SCHEMA } from '../registry/registry.ts';
-import { isServing, lostShare, type PlanInput, type PlannedModel, plan } from './plan.ts';
+import { isServing, lostShare, type PlanInput, type PlannedModel, Plans, plan } from './plan.ts';
 import { createRing } from './ring.ts';
 
 const hashOf = (version: number): string => String(version).padStart(64, '0');
@@ -190,6 +191,64 @@ test('a version made again with other content is not taken for the one before', 
     entries.map(({ manifestSha256 }) => manifestSha256),
     [hashOf(99)],
   );
+});
+
+test('plans made one after another are those made from nothing, whatever changed', (t) => {
+  const changes = fc.array(
+    fc.record({ kind: fc.nat(6), at: fc.nat(11), node: fc.nat(5), hasNewList: fc.boolean() }),
+    { maxLength: 25 },
+  );
+  fc.assert(
+    fc.property(changes, (events) => {
+      const plans = new Plans();
+      const nodes = new Map([0, 1, 2].map((at) => [`n${at}`, node(`n${at}`)]));
+      const models = new Map<string, PlannedModel>();
+      let copies = new Map<string, CopyRecord[]>();
+      let previous: readonly AssignmentEntry[] = [];
+      for (const { kind, at, node: on, hasNewList } of events) {
+        change(kind, `m${at}`, `n${on}`);
+        const live = [...nodes.values()];
+        const ring = createRing(live.filter(isServing).map(({ id }) => id));
+        const input = { models: [...models.values()], nodes: live, copies, ring };
+        const given = hasNewList ? [...previous] : previous;
+        const made = plans.make({ ...input, previous: given });
+        t.deepEqual(made, plan({ ...input, previous: given }));
+        previous = made;
+      }
+
+      function change(kind: number, name: string, id: string): void {
+        const doc = (number: number): VersionDoc => version(number, { model: name });
+        const given = { ...newModel(name, 0), servingVersion: 1, loadedVersions: [1] };
+        if (kind === 0) models.set(name, { model: given, versions: [doc(1)] });
+        if (kind === 1) models.delete(name);
+        if (kind === 2) {
+          const next = { ...given, servingVersion: 2, loadedVersions: [1, 2] };
+          models.set(name, { model: next, versions: [doc(1), doc(2)] });
+        }
+        if (kind === 3) nodes.set(id, node(id));
+        if (kind === 4) nodes.set(id, node(id, 'DRAINING'));
+        if (kind === 5 && nodes.delete(id)) copies.delete(id);
+        if (kind !== 6 || !nodes.has(id)) return;
+        const held = [...(copies.get(id) ?? [])];
+        copies = new Map(copies).set(id, [
+          ...held.filter(({ model }) => model !== name),
+          { ...copy(1), model: name },
+        ]);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('entries that did not change are the same objects', (t) => {
+  const plans = new Plans();
+  const nodes = [node('a'), node('b')];
+  const models = [model({ servingVersion: 1, loadedVersions: [1] }, version(1))];
+  const input = { models, nodes, copies: new Map(), ring: createRing(['a', 'b']) };
+  const first = plans.make({ ...input, previous: [] });
+  const second = plans.make({ ...input, previous: first });
+  t.is(second[0], first[0]);
+  t.is(plans.make({ ...input, previous: second })[0], first[0]);
 });
 
 test('the share of copies that lost their node', (t) => {

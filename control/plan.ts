@@ -13,6 +13,7 @@ import {
   UNLOADED,
 } from '../registry/registry.ts';
 import { type Demand, place } from './placement.ts';
+import { ReadyCopies, type ReadyCopy } from './ready-copies.ts';
 import type { Ring } from './ring.ts';
 
 /** Memory that a version takes when loaded, over the bytes of its files. */
@@ -39,66 +40,182 @@ export function isServing(node: NodeRecord): boolean {
   return node.state === 'SERVING';
 }
 
+/** What is known of one model before it is planned. */
+interface Known {
+  readonly previous: readonly AssignmentEntry[];
+  readonly ready: readonly ReadyCopy[];
+  /** Nothing was assigned before at all: what is ready tells what was. */
+  readonly isNew: boolean;
+}
+
 /** One version of the assignment to be, before its nodes are known. */
 interface Wanted {
   readonly version: VersionDoc;
   readonly model: ModelDoc;
   readonly isServing: boolean;
-  /** Copies: 0 is known, placed nowhere. */
-  readonly copies: number;
+  /** Undefined: it is known, placed nowhere. */
+  readonly demand: Demand | undefined;
   /** Why nowhere; '' else. */
   readonly reason: string;
+  readonly before: AssignmentEntry | undefined;
+  /** Nodes that have it ready. */
+  readonly readyIds: readonly string[];
 }
+
+const NONE: readonly never[] = [];
+const UNKNOWN: Known = { previous: NONE, ready: NONE, isNew: true };
 
 /** The assignment's entries, ordered by model and version. */
 export function plan(input: PlanInput): readonly AssignmentEntry[] {
-  const previous = new Map(input.previous.map((entry) => [keyOf(entry), entry]));
-  const serving = input.nodes.filter(isServing);
-  const ready = readyNodes(input.copies, new Set(serving.map(({ id }) => id)));
-  const wanted = input.models.flatMap((one) => wantedOf(one, previous, ready));
-  const demands = wanted
-    .filter(({ copies }) => copies > 0)
-    .map((one) => demandOf(one, holdersOf(keyOf(one.version), previous, ready)));
-  const placed = place(demands, serving, input.ring);
-  const entries = wanted.map((one): AssignmentEntry => {
-    const key = keyOf(one.version);
-    const targets = placed.get(key) ?? [];
-    return {
-      model: one.version.model,
-      version: one.version.version,
-      manifestSha256: one.version.manifestSha256,
-      nodes: withLeaving(targets, previous.get(key), ready.get(key)),
-      weight: one.isServing ? 1 : 0,
-      reason: one.reason,
-      isIdempotent: one.model.policy.isIdempotent,
-    };
-  });
-  return entries.sort((a, b) => compare(a.model, b.model) || a.version - b.version);
+  return new Plans().make(input);
 }
 
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** A model as it was planned last. */
+interface Slot {
+  planned: PlannedModel;
+  known: Known;
+  wanted: readonly Wanted[];
+  /** What came of it. */
+  entries: readonly AssignmentEntry[];
 }
 
-/** Names the content too: a version made again under the same number is another one. */
-function keyOf(one: Pick<AssignmentEntry, 'model' | 'version' | 'manifestSha256'>): string {
-  return `${one.model}/${one.version}/${one.manifestSha256}`;
-}
+/**
+ * Makes one plan after another, the same that `plan` would, and works out anew only the models
+ * whose documents, entries or ready copies changed since the last. An entry that did not change is
+ * the very object that `previous` holds.
+ */
+export class Plans {
+  readonly #slots = new Map<string, Slot>();
+  #ordered: readonly Slot[] = NONE;
+  readonly #ready = new ReadyCopies();
+  #last: readonly AssignmentEntry[] = NONE;
 
-function readyNodes(
-  copies: PlanInput['copies'],
-  serving: ReadonlySet<string>,
-): ReadonlyMap<string, ReadonlySet<string>> {
-  const ready = new Map<string, Set<string>>();
-  for (const [nodeId, list] of copies) {
-    if (!serving.has(nodeId)) continue;
-    for (const copy of list) {
-      if (copy.state !== 'READY') continue;
-      const nodes = ready.get(keyOf(copy)) ?? new Set();
-      ready.set(keyOf(copy), nodes.add(nodeId));
+  make(input: PlanInput): readonly AssignmentEntry[] {
+    const serving = input.nodes.filter(isServing);
+    const slots = this.#update(input, new Set(serving.map(({ id }) => id)));
+    const demands: Demand[] = [];
+    for (const { wanted } of slots) {
+      for (const { demand } of wanted) if (demand !== undefined) demands.push(demand);
     }
+    const targets = place(demands, serving, input.ring);
+    let at = 0;
+    const all: AssignmentEntry[] = [];
+    for (const slot of slots) {
+      const start = all.length;
+      for (const one of slot.wanted) {
+        all.push(entryOf(one, one.demand === undefined ? NONE : (targets[at] ?? NONE)));
+        if (one.demand !== undefined) at += 1;
+      }
+      const { entries } = slot;
+      const isSame =
+        all.length - start === entries.length && entries.every((e, i) => e === all[start + i]);
+      if (!isSame) slot.entries = all.slice(start);
+    }
+    this.#last = isOrdered(all) ? all : all.sort(inOrder);
+    return this.#last;
   }
-  return ready;
+
+  /** The models, in their order, with what is wanted of them now. */
+  #update(input: PlanInput, serving: ReadonlySet<string>): readonly Slot[] {
+    const isNew = input.previous.length === 0;
+    const changed = this.#ready.update(input.copies, serving);
+    const previous = input.previous === this.#last ? undefined : byModel(input.previous);
+    const slots = input.models.map((planned, at): Slot => {
+      const { name } = planned.model;
+      const slot = this.#slotOf(planned, at);
+      const found = previous === undefined ? slot.entries : (previous.get(name) ?? NONE);
+      const { known } = slot;
+      const isSame =
+        slot.planned === planned &&
+        known !== UNKNOWN &&
+        known.isNew === isNew &&
+        isSameList(known.previous, found) &&
+        !changed.has(name);
+      if (isSame) return slot;
+      slot.planned = planned;
+      slot.known = { previous: found, ready: this.#ready.of(name), isNew };
+      slot.wanted = wantedOf(planned, slot.known);
+      return slot;
+    });
+    this.#ordered = slots;
+    if (this.#slots.size > slots.length) this.#forget(input.models);
+    return slots;
+  }
+
+  /** Most models come at the same place as the last time. */
+  #slotOf(planned: PlannedModel, at: number): Slot {
+    const there = this.#ordered[at];
+    if (there?.planned === planned) return there;
+    const { name } = planned.model;
+    const known = this.#slots.get(name);
+    if (known !== undefined) return known;
+    const slot = { planned, known: UNKNOWN, wanted: NONE, entries: NONE };
+    this.#slots.set(name, slot);
+    return slot;
+  }
+
+  #forget(models: readonly PlannedModel[]): void {
+    const names = new Set(models.map(({ model }) => model.name));
+    for (const name of this.#slots.keys()) if (!names.has(name)) this.#slots.delete(name);
+  }
+}
+
+function isSameList<T>(before: readonly T[], now: readonly T[]): boolean {
+  return before === now || (before.length === now.length && now.every((e, at) => e === before[at]));
+}
+
+function inOrder(a: AssignmentEntry, b: AssignmentEntry): number {
+  if (a.model !== b.model) return a.model < b.model ? -1 : 1;
+  return a.version - b.version;
+}
+
+function isOrdered(entries: readonly AssignmentEntry[]): boolean {
+  let last: AssignmentEntry | undefined;
+  for (const entry of entries) {
+    if (last !== undefined && inOrder(last, entry) > 0) return false;
+    last = entry;
+  }
+  return true;
+}
+
+function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
+  const { version, before, reason } = one;
+  const nodes = withLeaving(targets, before, one.readyIds);
+  const weight = one.isServing ? 1 : 0;
+  const { isIdempotent } = one.model.policy;
+  if (
+    before?.weight === weight &&
+    before.reason === reason &&
+    before.isIdempotent === isIdempotent &&
+    isSameList(before.nodes, nodes)
+  ) {
+    return before;
+  }
+  const { model, manifestSha256 } = version;
+  return { model, version: version.version, manifestSha256, nodes, weight, reason, isIdempotent };
+}
+
+/** The content too: a version made again under the same number is another one. */
+function isOf(
+  one: Pick<AssignmentEntry, 'version' | 'manifestSha256'>,
+  version: VersionDoc,
+): boolean {
+  return one.version === version.version && one.manifestSha256 === version.manifestSha256;
+}
+
+function byModel(entries: readonly AssignmentEntry[]): ReadonlyMap<string, AssignmentEntry[]> {
+  const found = new Map<string, AssignmentEntry[]>();
+  for (const entry of entries) {
+    const list = found.get(entry.model);
+    if (list === undefined) found.set(entry.model, [entry]);
+    else list.push(entry);
+  }
+  return found;
+}
+
+function readyIdsOf(version: VersionDoc, { ready }: Known): readonly string[] {
+  if (ready.length === 0) return NONE;
+  return ready.filter(({ copy }) => isOf(copy, version)).map(({ nodeId }) => nodeId);
 }
 
 /**
@@ -106,31 +223,27 @@ function readyNodes(
  * not loaded, so that the cluster knows the model; and the one that served until the new one is
  * ready.
  */
-function wantedOf(
-  { model, versions }: PlannedModel,
-  previous: ReadonlyMap<string, AssignmentEntry>,
-  ready: ReadonlyMap<string, ReadonlySet<string>>,
-): Wanted[] {
-  const copies = Math.max(1, model.policy.minCopies);
-  const old = servingBefore(model, versions, previous, ready);
-  const isHandingOver = old !== undefined;
-  return versions.flatMap((version): Wanted[] => {
-    const number = version.version;
-    const isLoaded = model.loadedVersions.includes(number);
-    const isServing = model.servingVersion === number;
-    if (version === old) return [{ version, model, isServing: true, copies, reason: '' }];
-    if (!isLoaded && !isServing) return [];
-    const isPlaced = isLoaded && version.state === 'READY';
-    return [
-      {
-        version,
-        model,
-        isServing: isServing && isPlaced && !isHandingOver,
-        copies: isPlaced ? copies : 0,
-        reason: isPlaced ? '' : version.state === 'READY' ? UNLOADED : reasonOf(version),
-      },
-    ];
-  });
+function wantedOf({ model, versions }: PlannedModel, known: Known): Wanted[] {
+  const old = servingBefore(model, versions, known);
+  const wanted: Wanted[] = [];
+  for (const version of versions) {
+    const isLoaded = model.loadedVersions.includes(version.version);
+    const isServing = model.servingVersion === version.version;
+    if (version !== old && !isLoaded && !isServing) continue;
+    const isPlaced = version === old || (isLoaded && version.state === 'READY');
+    const before = known.previous.find((entry) => isOf(entry, version));
+    const readyIds = readyIdsOf(version, known);
+    wanted.push({
+      version,
+      model,
+      isServing: version === old || (isServing && isPlaced && old === undefined),
+      demand: isPlaced ? demandOf(model, version, before?.nodes ?? readyIds) : undefined,
+      reason: isPlaced ? '' : version.state === 'READY' ? UNLOADED : reasonOf(version),
+      before,
+      readyIds,
+    });
+  }
+  return wanted;
 }
 
 /** Never '': that would say that it is wanted. */
@@ -142,37 +255,32 @@ function reasonOf({ state, reason }: VersionDoc): string {
 function servingBefore(
   model: ModelDoc,
   versions: readonly VersionDoc[],
-  previous: ReadonlyMap<string, AssignmentEntry>,
-  ready: ReadonlyMap<string, ReadonlySet<string>>,
+  known: Known,
 ): VersionDoc | undefined {
+  // Where nothing is ready, nothing serves.
+  if (known.ready.length === 0) return undefined;
+  const isReady = (version: VersionDoc): boolean =>
+    known.ready.some(({ copy }) => isOf(copy, version));
   const serving = versions.find(({ version }) => version === model.servingVersion);
   if (serving === undefined || !model.loadedVersions.includes(serving.version)) return undefined;
-  if ((ready.get(keyOf(serving))?.size ?? 0) > 0) return undefined;
-  const others = versions.filter((version) => {
-    return version !== serving && (ready.get(keyOf(version))?.size ?? 0) > 0;
-  });
-  if (previous.size > 0) {
-    return others.find((version) => (previous.get(keyOf(version))?.weight ?? 0) > 0);
+  if (isReady(serving)) return undefined;
+  const others = versions.filter((version) => version !== serving && isReady(version));
+  if (!known.isNew) {
+    return others.find((version) =>
+      known.previous.some((entry) => entry.weight > 0 && isOf(entry, version)),
+    );
   }
   // Which one served is not known: the newest before the promoted one, most likely.
   return others.sort((a, b) => b.version - a.version)[0];
 }
 
-function holdersOf(
-  key: string,
-  previous: ReadonlyMap<string, AssignmentEntry>,
-  ready: ReadonlyMap<string, ReadonlySet<string>>,
-): readonly string[] {
-  return previous.get(key)?.nodes ?? [...(ready.get(key) ?? [])];
-}
-
-function demandOf(one: Wanted, holders: readonly string[]): Demand {
+function demandOf(model: ModelDoc, version: VersionDoc, holders: readonly string[]): Demand {
   return {
-    key: keyOf(one.version),
-    model: one.version.model,
-    costBytes: Math.max(1, Math.ceil(one.version.sizeBytes * COST_FACTOR)),
-    copies: one.copies,
-    spreadsZones: one.model.policy.spreadsZones,
+    key: `${model.name}/${version.version}`,
+    model: model.name,
+    costBytes: Math.max(1, Math.ceil(version.sizeBytes * COST_FACTOR)),
+    copies: Math.max(1, model.policy.minCopies),
+    spreadsZones: model.policy.spreadsZones,
     holders,
   };
 }
@@ -181,11 +289,12 @@ function demandOf(one: Wanted, holders: readonly string[]): Demand {
 function withLeaving(
   targets: readonly string[],
   before: AssignmentEntry | undefined,
-  ready: ReadonlySet<string> | undefined,
+  readyIds: readonly string[],
 ): readonly string[] {
-  if (before === undefined || ready === undefined || targets.length === 0) return targets;
-  const missing = targets.filter((id) => !ready.has(id)).length;
-  const leaving = before.nodes.filter((id) => ready.has(id) && !targets.includes(id));
+  if (before === undefined || readyIds.length === 0 || targets.length === 0) return targets;
+  const missing = targets.filter((id) => !readyIds.includes(id)).length;
+  if (missing === 0) return targets;
+  const leaving = before.nodes.filter((id) => readyIds.includes(id) && !targets.includes(id));
   return [...targets, ...leaving.slice(0, missing)];
 }
 
@@ -195,7 +304,10 @@ export function lostShare(
   nodes: readonly Pick<NodeRecord, 'id'>[],
 ): number {
   const live = new Set(nodes.map(({ id }) => id));
-  const assigned = previous.flatMap((entry) => entry.nodes);
-  if (assigned.length === 0) return 0;
-  return assigned.filter((id) => !live.has(id)).length / assigned.length;
+  let [assigned, lost] = [0, 0];
+  for (const entry of previous) {
+    assigned += entry.nodes.length;
+    for (const id of entry.nodes) if (!live.has(id)) lost += 1;
+  }
+  return assigned === 0 ? 0 : lost / assigned;
 }

@@ -14,7 +14,7 @@ import type {
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards } from './assignment.ts';
 import type { PlanOutcome } from './leader-state.ts';
-import { isServing, lostShare, type PlannedModel, plan } from './plan.ts';
+import { isServing, lostShare, type PlannedModel, Plans } from './plan.ts';
 import { type Ring, ringCache } from './ring.ts';
 
 /** A plan that takes away more than this share of the copies since their nodes went has to wait. */
@@ -52,6 +52,9 @@ const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index
 export class Planner {
   readonly #options: PlannerOptions;
   readonly #ringOf = ringCache();
+  readonly #plans = new Plans();
+  /** The entries of #held as one list; undefined: not put together yet. */
+  #entries: readonly AssignmentEntry[] | undefined;
   /**
    * What the registry holds, as long as one epoch lasts: nobody else writes then. A registry that
    * lost shards, or went back, is not believed: what was last known is planned on.
@@ -87,7 +90,7 @@ export class Planner {
     }
     const nodes = await registry.nodes();
     const copies = await registry.copies();
-    const previous = [...this.#held.values()].flatMap(({ entries }) => entries);
+    const previous = this.#entries ?? [...this.#held.values()].flatMap(({ entries }) => entries);
     const lost = lostShare(previous, nodes);
     if (lost > MASS_REMOVAL_SHARE && this.#options.holdsMassRemovals && !request.isConfirmed) {
       log.warn({ lost, nodes: nodes.length }, 'many copies lost their node: waiting for it');
@@ -98,15 +101,20 @@ export class Planner {
     const known = previous.length > 0 ? previous : readyCopies(copies);
     const { models, unread } = await this.#readModels(known);
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
-    const planned = plan({ models, nodes, copies, previous, ring });
-    const entries = [...planned, ...previous.filter(({ model }) => unread.has(model))];
+    const planned = this.#plans.make({ models, nodes, copies, previous, ring });
+    const kept = unread.size === 0 ? [] : previous.filter(({ model }) => unread.has(model));
+    const entries = kept.length === 0 ? planned : [...planned, ...kept];
+    this.#entries = undefined;
     const outcome = await this.#write(entries, gone, request);
-    if (outcome === 'done') this.#report(entries, nodes, copies, ring);
-    return outcome;
+    if (outcome !== 'done') return outcome;
+    this.#entries = entries;
+    this.#report(entries, nodes, copies, ring);
+    return 'done';
   }
 
   async #readShards(epoch: number): Promise<void> {
     if (this.#heldEpoch === epoch) return;
+    this.#entries = undefined;
     const shards = await this.#options.registry.shards(ALL_SHARDS);
     for (const shard of shards) {
       const known = this.#held.get(shard.index);
@@ -162,8 +170,7 @@ export class Planner {
   /** A version that keeps taking its node down is not to take down the next one. */
   async #quarantine(copies: ReadonlyMap<string, readonly CopyRecord[]>): Promise<void> {
     const { catalog, log } = this.#options;
-    for (const copy of [...copies.values()].flat()) {
-      if (copy.state !== 'QUARANTINED') continue;
+    for (const copy of quarantinedOf(copies)) {
       const key = versionKey(copy.model, copy.version);
       const entry = await catalog.get('version', key);
       const isSame = entry?.doc.manifestSha256 === copy.manifestSha256;
@@ -203,16 +210,24 @@ export class Planner {
     ring: Ring,
   ): void {
     const copiesByNode = new Map(ring.nodeIds.map((id) => [id, 0]));
-    for (const id of entries.flatMap(({ nodes: wanted }) => wanted)) {
-      const count = copiesByNode.get(id);
-      if (count !== undefined) copiesByNode.set(id, count + 1);
+    let copiesWanted = 0;
+    for (const { nodes: wanted } of entries) {
+      copiesWanted += wanted.length;
+      for (const id of wanted) {
+        const count = copiesByNode.get(id);
+        if (count !== undefined) copiesByNode.set(id, count + 1);
+      }
+    }
+    let copiesReady = 0;
+    for (const list of copies.values()) {
+      for (const { state } of list) if (state === 'READY') copiesReady += 1;
     }
     this.#options.onReport({
       revision: assignmentRevision(this.#held.values()),
       nodes: nodes.length,
       copiesByNode,
-      copiesWanted: entries.reduce((sum, { nodes: wanted }) => sum + wanted.length, 0),
-      copiesReady: [...copies.values()].flat().filter(({ state }) => state === 'READY').length,
+      copiesWanted,
+      copiesReady,
     });
   }
 }
@@ -234,6 +249,14 @@ function lostShards(
 function isAsNew(shard: ShardRevision, known: ShardRevision): boolean {
   if (shard.epoch !== known.epoch) return shard.epoch > known.epoch;
   return shard.revision >= known.revision;
+}
+
+function quarantinedOf(copies: ReadonlyMap<string, readonly CopyRecord[]>): CopyRecord[] {
+  const found: CopyRecord[] = [];
+  for (const list of copies.values()) {
+    for (const copy of list) if (copy.state === 'QUARANTINED') found.push(copy);
+  }
+  return found;
 }
 
 function readyCopies(copies: ReadonlyMap<string, readonly CopyRecord[]>): readonly CopyRecord[] {

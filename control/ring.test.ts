@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { createRing, RING_CANDIDATES, ringCache } from './ring.ts';
+import HashRing from 'hashring';
+import { createRing, RING_CANDIDATES, ringCache, VIRTUAL_NODES } from './ring.ts';
 
 const nodes = (count: number): string[] => Array.from({ length: count }, (_, at) => `node-${at}`);
 const models = Array.from({ length: 300 }, (_, at) => `model-${at}`);
@@ -47,4 +48,40 @@ test('an empty ring has no candidates; a ring of the same members is not made ag
   const ring = ringOf(['b', 'a']);
   t.is(ringOf(['a', 'b']), ring);
   t.not(ringOf(['a']), ring);
+});
+
+test('candidates are those that the package hashring finds', (t) => {
+  for (const count of [1, 3, 40]) {
+    const ids = nodes(count);
+    const other = new HashRing(
+      Object.fromEntries(ids.map((id) => [id, { vnodes: VIRTUAL_NODES }])),
+    );
+    const ring = createRing(ids);
+    for (const model of models) {
+      t.deepEqual(ring.candidates(model), other.range(model, Math.min(RING_CANDIDATES, count)));
+    }
+  }
+});
+
+test('a ring made from the one before answers as one made from nothing', (t) => {
+  const changes = fc.array(fc.array(fc.nat(39), { minLength: 1, maxLength: 3 }), { maxLength: 6 });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 40 }), changes, (count, toggles) => {
+      const ringOf = ringCache();
+      const live = new Set(nodes(count));
+      for (const change of [[], ...toggles]) {
+        for (const at of change) if (!live.delete(`node-${at}`)) live.add(`node-${at}`);
+        const ring = ringOf([...live]);
+        const fresh = createRing([...live]);
+        t.deepEqual(ring.nodeIds, fresh.nodeIds);
+        // The first half is asked each time, the rest only on the way.
+        const some = models.slice(0, change.length % 2 === 0 ? 150 : 300);
+        const wrong = some.filter(
+          (model) => ring.candidates(model).join() !== fresh.candidates(model).join(),
+        );
+        t.deepEqual(wrong, []);
+      }
+    }),
+    { numRuns: 30 },
+  );
 });

@@ -52,6 +52,7 @@ const UNTESTED: Record<string, string> = {
   'test/conformance/judging-tools.ts': 'installs what npm run conformance needs',
   'test/conformance/running-torus.ts': 'starts what npm run conformance judges',
   'test/floods/floods.ts': 'a run of minutes: npm run floods; its parts are tested',
+  'test/scale/scale.ts': 'a run of a minute: npm run scale; what it drives is tested',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };
 
