@@ -17,7 +17,7 @@ export class LoadTree {
     this.#rooms = new Float64Array(2 * this.#first).fill(Number.NEGATIVE_INFINITY);
   }
 
-  /** @param room how much more it may bear; Infinity: any. */
+  /** @param room how much more it may bear, Infinity when there is no limit */
   set(site: number, load: number, room: number): void {
     const [loads, rooms] = [this.#loads, this.#rooms];
     let at = this.#first + site;
