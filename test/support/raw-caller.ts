@@ -1,6 +1,5 @@
 // A caller of another make (node:http2) that sends what bytes and header fields it likes, and keeps
 // what it is answered as it came.
-import { once } from 'node:events';
 import http2 from 'node:http2';
 import { ModelInferRequest } from '../../proto/gen/inference/grpc_service.ts';
 import { MODEL_INFER } from '../../router/forward.ts';
@@ -38,7 +37,8 @@ export interface RawCaller {
 }
 
 export function rawCaller(address: string): RawCaller {
-  const session = http2.connect(`http://${address}`);
+  // What it writes counts too: a full one would reset its own streams.
+  const session = http2.connect(`http://${address}`, { maxSessionMemory: 1_000 });
   session.on('error', () => {});
   const open = (headers: http2.OutgoingHttpHeaders = {}): http2.ClientHttp2Stream => {
     const stream = session.request({
@@ -64,7 +64,7 @@ export function rawCaller(address: string): RawCaller {
   };
 }
 
-/** Reads the whole answer. */
+/** Reads the whole answer; of one that broke off, what came. */
 export async function answerOf(stream: http2.ClientHttp2Stream): Promise<Answer> {
   const chunks: Buffer[] = [];
   let [headers, trailers]: http2.IncomingHttpHeaders[] = [{}, {}];
@@ -78,7 +78,7 @@ export async function answerOf(stream: http2.ClientHttp2Stream): Promise<Answer>
     trailerLines = linesOf(raw);
   });
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(stream, 'close');
+  await new Promise((resolve) => stream.once('close', resolve));
   const last = 'grpc-status' in (trailers ?? {}) ? trailers : headers;
   return {
     status: String(last?.['grpc-status']),
