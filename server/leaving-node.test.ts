@@ -1,3 +1,4 @@
+// A node that is to end: what it tells, and how long it serves on.
 import test from 'ava';
 import { floats, infer } from '../test/support/inference-client.ts';
 import { ONES, oneNode, untilTold } from '../test/support/one-node.ts';

@@ -15,7 +15,6 @@ const FREE_PORTS = ['grpc', 'http', 'metrics', 'admin', 'blob', 'node'].flatMap(
 ]);
 
 const ROLE_PORTS: Readonly<Record<string, readonly string[]>> = {
-  node: ['node'],
   router: ['grpc'],
   control: ['admin', 'blob'],
   gateway: ['http'],
