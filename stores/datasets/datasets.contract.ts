@@ -100,6 +100,30 @@ const writing: Record<string, Body> = {
     const found = (await rowsOf(store)).flat();
     t.deepEqual(found, [2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n, 5, Number.MIN_SAFE_INTEGER, 0]);
   },
+  'text of any characters comes back, wherever it stands': async (t, store) => {
+    const text = 'a\0b \\u0000 \'"{},$1 \u{1f600}\n';
+    await store.create('d', 1, [{ name: text, type: 'STRING', isNullable: true }]);
+    const rejected = [{ rowNumber: 1, reason: text, raw: text }];
+    await store.append('d', 1, batchOf([[text]], 0, { rejected, source: text, offset: text }));
+    t.is(await store.offset('d', 1, text), text);
+    t.deepEqual(await store.rejected('d', 1, 0, 1), rejected);
+    t.deepEqual(await rowsOf(store, { columns: [text] }), [[text]]);
+    await t.throwsAsync(store.counts(text, 1), expecting(Code.NOT_FOUND));
+  },
+  'the widest rows come back, all columns and some': async (t, store) => {
+    const types = ['FLOAT64', 'INT64', 'STRING', 'BOOL'] as const;
+    const columns = Array.from({ length: MAX_COLUMNS }, (_, at): Column => {
+      return { name: `c${at}`, type: types[at % 4] ?? 'BOOL', isNullable: true };
+    });
+    const values = (at: number): Value[] => [at / 8, -at, `text ${at}`, at % 3 === 0];
+    const row = columns.map((_, at) => (at % 5 === 0 ? null : (values(at)[at % 4] ?? null)));
+    await store.create('d', 1, columns);
+    await store.append('d', 1, batchOf([row, row], 0));
+    t.deepEqual(await rowsOf(store), [row, row]);
+    const asked = [MAX_COLUMNS - 1, 0, 2_001, 512, 3_999];
+    const some = asked.map((at) => row[at] ?? null);
+    t.deepEqual(await rowsOf(store, { columns: asked.map((at) => `c${at}`) }), [some, some]);
+  },
   'rows, rejected rows and offset go together': async (t, store) => {
     await store.create('d', 1, COLUMNS);
     t.is(await store.offset('d', 1, 'job'), '');

@@ -1,5 +1,6 @@
 // Rows of a version into its tables in PostgreSQL, and out again by a bounded number of bytes.
 import type { QueryResult } from 'pg';
+import { invalidArgument } from '../../common/status.ts';
 import type { Session } from '../postgres/postgres-database.ts';
 import type { Column, RejectedRow, Row, Value } from './datasets.ts';
 import { cutRaw } from './limits.ts';
@@ -13,6 +14,8 @@ const MAX_INSERT_REJECTED = 1_000;
  * long on the wire, and in memory while they are read.
  */
 const MAX_READ_BYTES = 4 * 1024 ** 2;
+/** Of a block in a part: a row with more is INVALID_ARGUMENT. It is read as text twice as long. */
+const MAX_PART_BYTES = 64 * 1024 ** 2;
 
 /** A version as it was when it was looked at. */
 export interface HeldRows {
@@ -35,11 +38,20 @@ export async function insertRows(
   for (const end of blockEnds(held.columns, rows)) {
     const some = rows.slice(first, end);
     const bytes = parts.map((part) => writeColumns(held.columns, some, part.first, part.end));
+    for (const { length } of bytes) checkSize(length, first);
     const endByte = bytes.reduce((sum, { length }) => sum + length, beginByte);
     await session.query(text, [beginByte, endByte, some.length, ...bytes]);
     [first, beginByte] = [end, endByte];
   }
   return beginByte;
+}
+
+function checkSize(sizeBytes: number, row: number): void {
+  if (sizeBytes <= MAX_PART_BYTES) return;
+  throw invalidArgument(
+    `row ${row} of the batch takes ${sizeBytes} bytes in some columns, at most ${MAX_PART_BYTES} ` +
+      'are kept: leave out what is so long, or keep it as an artifact',
+  );
 }
 
 export async function insertRejected(

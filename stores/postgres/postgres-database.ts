@@ -21,7 +21,7 @@ const ANSWER_GRACE_MS = 2_000;
  * The server ends a session whose transaction waits so long for its next statement: a process that
  * was cut off in the middle must not keep its locks. Longer than any work between two statements.
  */
-const IDLE_TRANSACTION_TIMEOUT_MS = 20_000;
+export const DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS = 20_000;
 /** A connection that is not used for so long is closed. */
 const IDLE_TIMEOUT_MS = 30_000;
 /** Dead peers are found by TCP after so much silence. */
@@ -31,6 +31,7 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
   readonly connectTimeoutMs?: number;
   readonly statementTimeoutMs?: number;
+  readonly idleTransactionTimeoutMs?: number;
   /** True: a server that is away does not keep this from opening; calls are UNAVAILABLE then. */
   readonly mayBeAway?: boolean;
 }
@@ -197,6 +198,8 @@ async function rolledBack(client: PoolClient): Promise<boolean> {
 function poolConfig(address: PostgresAddress, options: PostgresOptions): PoolConfig {
   const { shown: _, ...where } = address;
   const statementTimeoutMs = options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS;
+  const idleTransactionTimeoutMs =
+    options.idleTransactionTimeoutMs ?? DEFAULT_IDLE_TRANSACTION_TIMEOUT_MS;
   return {
     ...where,
     application_name: 'torus',
@@ -206,7 +209,8 @@ function poolConfig(address: PostgresAddress, options: PostgresOptions): PoolCon
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    onConnect: (client) => settle(client as PoolClient, statementTimeoutMs),
+    onConnect: (client) =>
+      settle(client as PoolClient, statementTimeoutMs, idleTransactionTimeoutMs),
   };
 }
 
@@ -214,13 +218,17 @@ function poolConfig(address: PostgresAddress, options: PostgresOptions): PoolCon
  * What each session promises whatever the server's defaults are: statements and transactions end, a
  * compare-and-set sees what others have committed, and what is committed is on the disk.
  */
-async function settle(client: PoolClient, statementTimeoutMs: number): Promise<void> {
+async function settle(
+  client: PoolClient,
+  statementTimeoutMs: number,
+  idleTransactionTimeoutMs: number,
+): Promise<void> {
   await client.query(
     `SELECT set_config('statement_timeout', $1, false),
        set_config('idle_in_transaction_session_timeout', $2, false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
          WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`,
-    [String(statementTimeoutMs), String(IDLE_TRANSACTION_TIMEOUT_MS)],
+    [String(statementTimeoutMs), String(idleTransactionTimeoutMs)],
   );
 }

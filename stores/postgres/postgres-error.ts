@@ -5,6 +5,7 @@ import { Code, StatusError, statusOf } from '../../common/status.ts';
 const CODES: Readonly<Record<string, readonly [Code, string]>> = {
   '08': [Code.UNAVAILABLE, 'the connection was lost'],
   '25006': [Code.UNAVAILABLE, 'the server only reads: it is a standby, or is being switched over'],
+  '25P03': [Code.UNAVAILABLE, 'this process stood still for too long in a transaction'],
   '28': [Code.UNAUTHENTICATED, 'it refuses the user or the password'],
   '3D000': [Code.FAILED_PRECONDITION, 'the database is not there: make it with createdb'],
   '40': [Code.UNAVAILABLE, 'another transaction was in the way: try again'],
