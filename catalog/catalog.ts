@@ -41,11 +41,13 @@ export interface Entry<K extends Kind> {
 /** Lost compare-and-sets before an update gives up with ABORTED: somebody writes without pause. */
 export const MAX_UPDATE_ATTEMPTS = 50;
 
-export interface ScanOptions {
+export interface ScanOptions<K extends Kind = Kind> {
   /** Only keys that start with it. */
   readonly prefix?: string;
   /** A cheap look at a body before it is checked; what it refuses is passed over. */
   readonly isWanted?: (body: unknown) => boolean;
+  /** The document as it was read before at this revision: spares checking it again. */
+  readonly known?: (key: string, revision: number) => DocOf<K> | undefined;
   /** Hears of a document that is not valid; without it, such a one ends the scan with its error. */
   readonly onInvalid?: (key: string, error: StatusError) => void;
 }
@@ -122,8 +124,8 @@ export class Catalog {
   }
 
   /** Documents of a kind, ordered by key, read page by page. @throws what `onInvalid` is for. */
-  async *scan<K extends Kind>(kind: K, options: ScanOptions = {}): AsyncGenerator<Entry<K>> {
-    const { prefix = '', isWanted = () => true, onInvalid } = options;
+  async *scan<K extends Kind>(kind: K, options: ScanOptions<K> = {}): AsyncGenerator<Entry<K>> {
+    const { prefix = '', isWanted = () => true, known, onInvalid } = options;
     let after = '';
     for (;;) {
       const page = await this.#store.list(kind, { prefix, after, limit: MAX_LIST_DOCUMENTS });
@@ -131,7 +133,7 @@ export class Catalog {
         if (!isWanted(body)) continue;
         let doc: DocOf<K>;
         try {
-          doc = this.#parse(kind, key, body);
+          doc = known?.(key, revision) ?? this.#parse(kind, key, body);
         } catch (error) {
           if (onInvalid === undefined) throw error;
           onInvalid(key, statusOf(error));

@@ -61,6 +61,7 @@ export class Leader {
       catalog: options.catalog,
       registry: options.registry,
       log: options.log,
+      nowMs: () => options.clock.nowMs(),
       holdsMassRemovals: options.timing.massRemovalWaitMs > 0,
       onReport: (report) => options.onReport?.(report),
     });
@@ -70,7 +71,8 @@ export class Leader {
   start(): void {
     const { catalog, registry } = this.#options;
     this.#unwatch.push(
-      catalog.onChange((kind) => {
+      catalog.onChange((kind, key) => {
+        this.#planner.told(kind, key);
         if (kind === 'model' || kind === 'version') this.#on({ kind: 'changed' });
       }),
       registry.watch((change) => {

@@ -1,7 +1,6 @@
 // One pass of the leader: reads catalog and registry, plans, writes the shards that changed. Checks
 // before each write that it is still sure to lead.
-import { type Catalog, versionKey } from '../catalog/catalog.ts';
-import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
+import { type Catalog, type Kind, versionKey } from '../catalog/catalog.ts';
 import type { Log } from '../common/log.ts';
 import type {
   AssignmentEntry,
@@ -14,7 +13,8 @@ import type {
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards } from './assignment.ts';
 import type { PlanOutcome } from './leader-state.ts';
-import { isServing, lostShare, type PlannedModel, Plans } from './plan.ts';
+import { isServing, lostShare, Plans } from './plan.ts';
+import { PlannedModels } from './planned-models.ts';
 import { type Ring, ringCache } from './ring.ts';
 
 /** A plan that takes away more than this share of the copies since their nodes went has to wait. */
@@ -35,6 +35,7 @@ export interface PlannerOptions {
   readonly catalog: Catalog;
   readonly registry: Registry;
   readonly log: Log;
+  readonly nowMs: () => number;
   /** Mass removals are held back once. */
   readonly holdsMassRemovals: boolean;
   readonly onReport: (report: PlanReport) => void;
@@ -53,6 +54,7 @@ export class Planner {
   readonly #options: PlannerOptions;
   readonly #ringOf = ringCache();
   readonly #plans = new Plans();
+  readonly #models: PlannedModels;
   /** The entries of #held as one list; undefined: not put together yet. */
   #entries: readonly AssignmentEntry[] | undefined;
   /**
@@ -67,6 +69,12 @@ export class Planner {
 
   constructor(options: PlannerOptions) {
     this.#options = options;
+    this.#models = new PlannedModels(options);
+  }
+
+  /** A document of the catalog was written or removed by this process. */
+  told(kind: Kind, key: string): void {
+    this.#models.told(kind, key);
   }
 
   async run(request: PlanRequest): Promise<PlanOutcome> {
@@ -99,7 +107,7 @@ export class Planner {
     await this.#quarantine(copies);
     // A registry without any assignment: what the nodes hold says what there was.
     const known = previous.length > 0 ? previous : readyCopies(copies);
-    const { models, unread } = await this.#readModels(known);
+    const { models, unread } = await this.#models.read(known, request.epoch);
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
     const planned = this.#plans.make({ models, nodes, copies, previous, ring });
     const kept = unread.size === 0 ? [] : previous.filter(({ model }) => unread.has(model));
@@ -125,46 +133,6 @@ export class Planner {
     this.#ledEpoch = epoch;
     // Who leads anew has waited already.
     this.#isLossKnown = true;
-  }
-
-  /** A model whose documents can't be read keeps what it has. */
-  async #readModels(previous: readonly Pick<AssignmentEntry, 'model' | 'version'>[]): Promise<{
-    readonly models: readonly PlannedModel[];
-    readonly unread: ReadonlySet<string>;
-  }> {
-    const { catalog, log } = this.#options;
-    const assigned = new Map<string, number[]>();
-    for (const { model, version } of previous) {
-      const versions = assigned.get(model);
-      if (versions === undefined) assigned.set(model, [version]);
-      else versions.push(version);
-    }
-    const unread = new Set<string>();
-    const complain = (model: string, error: unknown): void => {
-      unread.add(model);
-      log.error({ model, err: error }, 'a model in the catalog can not be read');
-    };
-    const models: PlannedModel[] = [];
-    for await (const { doc: model } of catalog.scan('model', { onInvalid: complain })) {
-      try {
-        const versions = await this.#readVersions(model, assigned.get(model.name) ?? []);
-        models.push({ model, versions });
-      } catch (error) {
-        complain(model.name, error);
-      }
-    }
-    return { models, unread };
-  }
-
-  async #readVersions(model: ModelDoc, assigned: readonly number[]): Promise<VersionDoc[]> {
-    const numbers = new Set([...model.loadedVersions, ...assigned, model.servingVersion]);
-    const versions: VersionDoc[] = [];
-    for (const number of numbers) {
-      if (number === 0) continue;
-      const entry = await this.#options.catalog.get('version', versionKey(model.name, number));
-      if (entry !== undefined) versions.push(entry.doc);
-    }
-    return versions;
   }
 
   /** A version that keeps taking its node down is not to take down the next one. */
