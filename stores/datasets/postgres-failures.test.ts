@@ -215,14 +215,16 @@ withServer('a server that is killed loses nothing it acknowledged', async (t, at
   const store = await opened(t, url);
   await store.create('d', 1, COLUMNS);
   let told = 0;
+  let crashed: Promise<void> | undefined;
   const writing = (async () => {
     for (;;) {
       await store.append('d', 1, batchOf(told + 1));
       told += 1;
-      if (told === 20) void at.crash();
+      if (told === 20) crashed = at.crash();
     }
   })();
   await t.throwsAsync(writing, unavailable);
+  await crashed;
   await at.start();
   const batches = await checkWhole(t, store);
   t.true(batches === told || batches === told + 1);
