@@ -73,12 +73,9 @@ function countJobs({ metrics, catalog, nowMs }: ControlMetricsOptions): void {
     async collect() {
       if (nowMs() - countedMs < COUNT_JOBS_MS) return;
       countedMs = nowMs();
-      const counts = new Map<string, number>();
-      const onInvalid = (): void => {};
-      for await (const { doc } of catalog.scan('job', { onInvalid })) {
-        const key = `${doc.spec.kind} ${doc.state}`;
-        counts.set(key, (counts.get(key) ?? 0) + 1);
-      }
+      // A catalog that is away must not take all other metrics with it: the last counts stay.
+      const counts = await jobCounts(catalog).catch(() => undefined);
+      if (counts === undefined) return;
       for (const kind of JOB_KINDS) {
         for (const state of JOB_STATES) {
           this.set({ kind, state }, counts.get(`${kind} ${state}`) ?? 0);
@@ -86,4 +83,15 @@ function countJobs({ metrics, catalog, nowMs }: ControlMetricsOptions): void {
       }
     },
   });
+}
+
+/** By 'kind state'. */
+async function jobCounts(catalog: Catalog): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  const onInvalid = (): void => {};
+  for await (const { doc } of catalog.scan('job', { onInvalid })) {
+    const key = `${doc.spec.kind} ${doc.state}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
 }

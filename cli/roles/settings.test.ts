@@ -57,6 +57,13 @@ test('two listeners of a process on one port are refused', (t) => {
   t.notThrows(() => readRoleSettings('control', { ...stores, adminPort: '0', blobPort: '0' }));
 });
 
+test('control keeps artifacts itself, not with another control', (t) => {
+  const told = (role: 'control' | 'ingest') =>
+    readRoleSettings(role, { ...stores, blobs: 'http://127.0.0.1:8004' });
+  t.throws(() => told('control'), { message: /^--blobs: http: is what control itself serves/ });
+  t.notThrows(() => told('ingest'));
+});
+
 test('memory limits in bytes and in their multiples', (t) => {
   const bytes = (memoryLimit: string) =>
     readRoleSettings('node', { ...stores, memoryLimit }).memoryLimit;

@@ -123,7 +123,9 @@ export function readRoleSettings<R extends RoleName>(role: R, flags: RawFlags): 
     const isAnywhere = settings.host === '0.0.0.0' || settings.host === '::';
     const isUntold = role === 'node' && isAnywhere && settings.advertise === undefined;
     const untold = `--advertise: is needed with --host ${settings.host}: where routers reach it`;
-    return [...portClashes(ports), ...(isUntold ? [untold] : [])];
+    const isOwn = role === 'control' && /^https?:/.test(String(settings.blobs));
+    const own = '--blobs: http: is what control itself serves; give it s3:, redis: or dir:';
+    return [...portClashes(ports), ...(isUntold ? [untold] : []), ...(isOwn ? [own] : [])];
   };
   const schema: z.ZodType<RoleSettings<R>> = schemas[role] as never;
   return readSettings(schema, flags, { clashes, secret: SECRET }) as RoleSettings<R>;

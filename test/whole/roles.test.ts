@@ -78,6 +78,13 @@ test('roles apart: rows become models; nodes die, drain, come back; no call fail
   const { outputs } = await all.rest('POST', `/v2/models/${TINY_MLP}/infer`, { inputs });
   t.is((outputs as { data: number[] }[])[0]?.data.length, 4);
 
+  for (const { at } of [all.router, all.control, all.gateway, a]) {
+    const [ready, metrics] = await Promise.all(
+      ['readyz', 'metrics'].map((page) => fetch(`http://${at.metrics}/${page}`)),
+    );
+    t.is(ready?.status, 200);
+    t.regex((await metrics?.text()) ?? '', /^torus_/m);
+  }
   const c = await nodesDieAndDrain(t, all, a);
   // Now c is the only one that has it.
   t.is(await b.end('SIGTERM'), 0);
