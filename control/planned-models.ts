@@ -1,9 +1,10 @@
 // The catalog's models as plans need them, remembered between plans: reading 100,000 documents for
 // each change would take longer than planning.
 //   - What this process changes, it is told of, and reads again at once.
-//   - What other processes change tells nobody: all model documents are looked at before a plan,
-//     but only those with another revision are checked and have their versions read. Where a look
-//     takes long, it is not made for each plan: see LOOK_SHARE.
+//   - Of what other processes change an announcement tells no more than that something did: all
+//     model documents are looked at before a plan, but only those with another revision are
+//     checked and have their versions read. Where a look takes long, it is not made for each
+//     plan: see LOOK_SHARE.
 //   - With each plan REREAD_MODELS are read again whatever their revision, in turn, and with each
 //     new lead all are.
 // A model that stayed as it was is the same object as the last time.
