@@ -94,7 +94,7 @@ test('a node is told the time that is left: when a call is resent, less than bef
     // Lost when some of its time has passed.
     const seenMs = performance.now();
     const hasAged = until('it has aged', () => performance.now() > seenMs + 20);
-    void hasAged.then(() => hit.session.socket.destroy());
+    void hasAged.then(() => hit.cut());
   });
   t.is((await caller.send([SMALL], { 'grpc-timeout': '10S' })).status, '0');
   const [first = 0, second = 0] = hits.map(({ headers }) =>

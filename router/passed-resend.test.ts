@@ -22,7 +22,7 @@ function requestOf(sizeBytes: number): Buffer {
   return inferRequest(sizeBytes - over);
 }
 
-const cut = ({ session }: Hit): void => void session.socket.destroy();
+const cut = (hit: Hit): void => hit.cut();
 const cutWhenWhole = async (hit: Hit): Promise<void> => {
   await hit.body();
   cut(hit);
@@ -73,7 +73,7 @@ test('an answer that has begun is not begun anew', async (t) => {
     const answered = answerOf(stream);
     stream.end(framed(SMALL));
     await new Promise((resolve) => stream.once(sent.length > 0 ? 'data' : 'response', resolve));
-    hits[0]?.session.socket.destroy();
+    hits[0]?.cut();
     const answer = await answered;
     t.is(answer.status, String(Code.UNAVAILABLE));
     t.regex(answer.text, /in the middle of the answer/);
@@ -139,7 +139,7 @@ test('a large request of which a part has gone on is never sent from its middle'
   await until('its first part has gone on', () => cluster.front().requestBytes === 0);
   stream.write(bytes.subarray(30_000, 230_000));
   await until('the rest waits for the node', () => cluster.front().requestBytes > 64 * 1024);
-  hits[0]?.session.socket.destroy();
+  hits[0]?.cut();
   const answer = await answered;
   t.is(answer.status, String(Code.UNAVAILABLE), answer.text);
   t.is(hits.length, 1);

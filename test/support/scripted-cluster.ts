@@ -16,6 +16,8 @@ export interface Hit {
   readonly node: number;
   readonly stream: http2.ServerHttp2Stream;
   readonly session: http2.ServerHttp2Session;
+  /** Its node's connections end without a word. */
+  cut(): void;
   readonly headers: http2.IncomingHttpHeaders;
   /** 'name: value', each as often as it came. */
   readonly headerLines: readonly string[];
@@ -49,7 +51,8 @@ export async function scriptedCluster(
   const servers: ForeignServer[] = [];
   for (let node = 0; node < nodes; node += 1) {
     const server = await foreignServer((stream, headers, session, raw) => {
-      const hit = { node, stream, headers, session, headerLines: linesOf(raw), body };
+      const cut = (): void => servers[node]?.cut();
+      const hit = { node, stream, headers, session, headerLines: linesOf(raw), cut, body };
       async function body(): Promise<Buffer> {
         const chunks: Buffer[] = [];
         stream.on('data', (chunk: Buffer) => chunks.push(chunk));

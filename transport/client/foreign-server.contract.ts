@@ -24,6 +24,8 @@ export interface ForeignServer {
   readonly sessions: ReadonlySet<http2.ServerHttp2Session>;
   /** Connections that have come, gone ones included. */
   accepted(): number;
+  /** Ends its connections without a word: session.destroy() would reset their streams first. */
+  cut(): void;
   stop(): Promise<void>;
 }
 
@@ -65,6 +67,9 @@ export async function foreignServer(
     address,
     sessions,
     accepted: () => accepted,
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
     async stop() {
       server.close();
       for (const session of sessions) session.destroy();
