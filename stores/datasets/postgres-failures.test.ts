@@ -254,7 +254,7 @@ withServer('a server that falls silent is UNAVAILABLE within a bound', async (t,
   const proxy = await tcpProxy(at.port);
   t.teardown(() => proxy.end());
   direct.port = String(proxy.port);
-  const timeouts = { connectTimeoutMs: 300, statementTimeoutMs: 100 };
+  const timeouts = { connectTimeoutMs: 2_000, statementTimeoutMs: 1_000 };
   const store = await opened(t, direct.href, timeouts);
   await store.create('d', 1, COLUMNS);
   proxy.silence();
@@ -268,7 +268,9 @@ withServer('a writer that stands still in an append does not hold others up', as
   const url = await at.database();
   const store = await opened(t, url);
   await store.create('d', 1, COLUMNS);
-  const still = await openPostgresDatabase(url, DATASET_TABLES, { idleTransactionTimeoutMs: 200 });
+  const still = await openPostgresDatabase(url, DATASET_TABLES, {
+    idleTransactionTimeoutMs: 1_000,
+  });
   t.teardown(() => still.close());
   let runs = 0;
   await still.transaction('stand still', async (session) => {

@@ -7,10 +7,14 @@ import {
 } from '../../test/support/postgres-server.ts';
 import { skip } from '../../test/support/skip.ts';
 import { datasetsContract } from './datasets.contract.ts';
-import type { Column } from './datasets.ts';
+import type { Column, DatasetStore } from './datasets.ts';
 import { openDatasets } from './open.ts';
+import { openPostgresDatasets } from './postgres.ts';
+import { Turns } from './turns.ts';
 
 const COLUMNS: readonly Column[] = [{ name: 'n', type: 'INT64', isNullable: false }];
+/** A busy machine is no failure here. */
+const PATIENT = { connectTimeoutMs: 60_000, statementTimeoutMs: 60_000 };
 const BATCH = { rejected: [], source: 'job', offset: '2', expectedOffset: '' };
 
 let started: PostgresServer | undefined;
@@ -24,16 +28,23 @@ function running(): PostgresServer {
   return started;
 }
 
+const turns = new Turns();
+
+/** In a database of its own, one after the other: making many at once takes seconds each. */
+function opened(): Promise<DatasetStore> {
+  return turns.take(async () => openPostgresDatasets(await running().database(), PATIENT));
+}
+
 if (!hasPostgres) {
   test('data sets in PostgreSQL', (t) => skip(t, 'no PostgreSQL: run scripts/ci-setup'));
 } else {
   datasetsContract('postgres', async () => {
-    const store = await openDatasets(await running().database());
+    const store = await opened();
     return { store, end: () => store.close() };
   });
 
   test('postgres: long rows come in few at a time, too long ones are refused', async (t) => {
-    const store = await openDatasets(await running().database());
+    const store = await opened();
     t.teardown(() => store.close());
     await store.create('d', 1, [{ name: 'text', type: 'STRING', isNullable: false }]);
     const text = (row: number): string => `${row} ${'x'.repeat(2 ** 20)}`;
@@ -60,7 +71,7 @@ if (!hasPostgres) {
 
   test('postgres: what one process removes and makes anew ends the scan of another', async (t) => {
     const url = await running().database();
-    const [one, other] = [await openDatasets(url), await openDatasets(url)];
+    const [one, other] = [await openDatasets(url), await openPostgresDatasets(url, PATIENT)];
     t.teardown(() => Promise.all([one.close(), other.close()]));
     await one.create('d', 1, COLUMNS);
     await one.append('d', 1, { ...BATCH, rows: [[1], [2]] });
