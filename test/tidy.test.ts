@@ -48,6 +48,7 @@ const UNTESTED: Record<string, string> = {
   'loadtest/servers/ours.ts': 'the servers that contender.test.ts starts listen by it',
   'loadtest/servers/control-lines.ts': 'contender.test.ts asks servers by it',
   'loadtest/crowd.ts': 'a process of the bench; its client is tested in lean-client.test.ts',
+  'test/chaos/chaos.ts': 'a run of minutes: npm run chaos; its parts are tested',
   'test/conformance/conformance.ts': 'a run of minutes: npm run conformance; its parts are tested',
   'test/conformance/judging-tools.ts': 'installs what npm run conformance needs',
   'test/conformance/running-torus.ts': 'starts what npm run conformance judges',
