@@ -59,12 +59,15 @@ export interface RouteFileOptions {
   readonly folder: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Replaces a file, whole and for good. Default: on this machine's disk. */
+  readonly write?: (path: string, text: string) => Promise<void>;
 }
 
 export class RouteFile {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #replace: (path: string, text: string) => Promise<void>;
   readonly #last: string | undefined;
   #cancel: (() => void) | undefined;
   #table: RouteTable | undefined;
@@ -74,8 +77,13 @@ export class RouteFile {
   #nextMs = 0;
 
   /** @param last what the file held when it was opened */
-  constructor(path: string, { clock, log }: RouteFileOptions, last: string | undefined) {
+  constructor(
+    path: string,
+    { clock, log, write = replaceDurably }: Omit<RouteFileOptions, 'folder'>,
+    last: string | undefined,
+  ) {
     this.#path = path;
+    this.#replace = write;
     this.#clock = clock;
     this.#log = log;
     this.#last = last;
@@ -122,7 +130,7 @@ export class RouteFile {
     this.#isWriting = true;
     try {
       const text = encodeRoutes(table);
-      if (text !== this.#written) await replaceDurably(this.#path, text);
+      if (text !== this.#written) await this.#replace(this.#path, text);
       this.#written = text;
     } catch (thrown) {
       const { message } = statusOf(thrown);

@@ -24,6 +24,8 @@ export interface CopiesOptions {
   readonly table: ModelTable;
   readonly fetch: FetchCopy;
   readonly load: Omit<LoadVersionOptions, 'onFailed'>;
+  /** Default: from ONNX files on this disk. */
+  readonly loadVersion?: typeof loadVersion;
   /** As VersionLimits.lingerMs. */
   readonly lingerMs: number;
   /** Other threads that serve too; undefined: there are none. */
@@ -130,7 +132,8 @@ export class Copies {
     try {
       files = await fetch(copy);
       const onFailed = (failure: ModelFailure): void => this.#failed(copy, failure);
-      const loaded = await loadVersion(files, { ...load, loadModel, onFailed });
+      const open = this.#options.loadVersion ?? loadVersion;
+      const loaded = await open(files, { ...load, loadModel, onFailed });
       const served = await this.#loadBeside(copy, loaded);
       this.#held.set(keyOf(copy), { served, files });
       const tookMs = Math.round(this.#nowMs() - startMs);

@@ -17,7 +17,7 @@ import {
 } from '../model/signature.ts';
 import type { ModelConfig } from '../proto/gen/inference/model_config.ts';
 import { diskError, errnoOf } from '../stores/disk-error.ts';
-import type { Quarantine } from './engines/marker.ts';
+import type { Markers } from './engines/marker.ts';
 import type { ServedSignature, ServedTensor } from './infer/signature.ts';
 import type { LoadModel, ModelFailure } from './loaded-model.ts';
 import type { ServedVersion } from './model-table.ts';
@@ -46,7 +46,7 @@ export interface LoadVersionOptions {
   readonly loadModel: LoadModel;
   readonly book: StatisticsBook;
   readonly clock: Clock;
-  readonly quarantine: Quarantine;
+  readonly quarantine: Markers;
   readonly onFailed: (failure: ModelFailure) => void;
 }
 

@@ -7,7 +7,7 @@ import type { Execution } from '../model/config/policy.ts';
 import type { Waiting } from './batcher/request-queue.ts';
 import type { Way } from './engines/engine.ts';
 import type { InlineEngine } from './engines/load-beside.ts';
-import type { Quarantine } from './engines/marker.ts';
+import type { Markers } from './engines/marker.ts';
 
 /**
  * A run that takes longer marks the model FAILED: a thread can't be taken back from native code.
@@ -160,7 +160,7 @@ export interface LoadModelOptions {
   /**
    * Keeps a marker while the version is loaded; refuses versions that killed the process before.
    */
-  readonly quarantine?: Quarantine;
+  readonly quarantine?: Markers;
   readonly clock?: Clock;
   readonly observer?: ModelObserver;
   /**

@@ -28,7 +28,7 @@ export interface AssignmentFile {
 export interface RegistrySourceOptions {
   readonly registry: Registry;
   readonly node: Omit<NodeRecord, 'schema' | 'state'>;
-  readonly copies: Copies;
+  readonly copies: Pick<Copies, 'want' | 'statuses' | 'records'>;
   readonly file: AssignmentFile;
   readonly clock: Clock;
   readonly log: Log;

@@ -18,6 +18,9 @@ const markerSchema = z.object({
 
 const MARKER_NAME = /^[0-9a-f]{64}\.json$/;
 
+/** What a load asks of it. */
+export type Markers = Pick<Quarantine, 'reasonFor' | 'arm' | 'clear'>;
+
 export class Quarantine {
   readonly #folder: string;
   readonly #markers = new Map<string, Marker>();
