@@ -2,5 +2,7 @@
 // those that share a cluster follow each other.
 import type { Fault } from './fault.ts';
 import { killedNodes } from './faults/r01-killed-nodes.ts';
+import { stoppedNode } from './faults/r02-stopped-node.ts';
+import { refusingNodes } from './faults/r03-refusing-nodes.ts';
 
-export const FAULTS: readonly Fault[] = [killedNodes];
+export const FAULTS: readonly Fault[] = [killedNodes, stoppedNode, refusingNodes];

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
+import { type ClusterStatus, CopyState } from '../../proto/gen/torus/v1/cluster_service.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts';
 import { type SentinelGroup, startSentinelGroup } from '../support/redis-groups.ts';
 import { type RedisServer, startRedis, untilTrue } from '../support/redis-server.ts';
@@ -115,6 +115,25 @@ export class ChaosCluster {
 
   status(): Promise<ClusterStatus> {
     return this.admin.status();
+  }
+
+  /** The nodes that have the model READY. */
+  async holders(model: string): Promise<readonly Member[]> {
+    const { nodes } = await this.status();
+    const ids = nodes
+      .filter(({ copies }) =>
+        copies.some(({ modelId, state }) => modelId === model && state === CopyState.READY),
+      )
+      .map(({ id }) => id);
+    return this.nodes.filter(({ id }) => ids.includes(id));
+  }
+
+  /** A node that has a model which no other has. */
+  async onlyHolder(): Promise<Member> {
+    const single = this.options.models.find(({ copies }) => copies === 1);
+    const [holder] = await this.holders(single?.name ?? '');
+    if (holder === undefined) throw new Error('no node holds a model of one copy');
+    return holder;
   }
 
   /** Starts what has ended, and waits until every model has all its copies and answers. */
