@@ -4,5 +4,15 @@ import type { Fault } from './fault.ts';
 import { killedNodes } from './faults/r01-killed-nodes.ts';
 import { stoppedNode } from './faults/r02-stopped-node.ts';
 import { refusingNodes } from './faults/r03-refusing-nodes.ts';
+import { lostRedis } from './faults/r09-lost-redis.ts';
+import { sentinelFailOver } from './faults/r10-sentinel-fail-over.ts';
+import { cutLeader } from './faults/r11-cut-leader.ts';
 
-export const FAULTS: readonly Fault[] = [killedNodes, stoppedNode, refusingNodes];
+export const FAULTS: readonly Fault[] = [
+  killedNodes,
+  stoppedNode,
+  refusingNodes,
+  lostRedis,
+  sentinelFailOver,
+  cutLeader,
+];

@@ -23,7 +23,13 @@ export interface ClusterOptions {
   readonly registry: 'single' | 'sentinel';
   readonly models: readonly CheckedModel[];
   /** Flags more for a process; what comes last counts: '--registry' through a proxy, ... */
-  readonly flags?: (role: Role, id: string, cluster: Surroundings) => readonly string[];
+  readonly flags?: (
+    role: Role,
+    id: string,
+    surroundings: Surroundings,
+  ) => readonly string[] | Promise<readonly string[]>;
+  /** cli/main.ts of another checkout that all processes are started from. */
+  readonly main?: string;
 }
 
 /** What the processes work with. */
@@ -211,9 +217,9 @@ async function startMembers(
   const start = async (role: Role, id: string, ...flags: readonly string[]): Promise<Member> => {
     const port = async (name: string) => [`--${name}-port`, String(await listeningPort(random))];
     const ports = await Promise.all(['metrics', ...PORTS[role]].map(port));
-    const more = options.flags?.(role, id, surroundings) ?? [];
+    const more = (await options.flags?.(role, id, surroundings)) ?? [];
     const all = [...registry, ...flags, ...ports.flat(), ...more];
-    const member = await startMember({ role, id, flags: all });
+    const member = await startMember({ role, id, flags: all, main: options.main });
     ends.push(() => member.kill());
     return member;
   };

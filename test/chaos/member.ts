@@ -22,8 +22,15 @@ export interface Member {
   stop(): Promise<number | null>;
   pause(): void;
   resume(): void;
-  /** Starts it again, on its ports with its data. Flags given here come behind its own, once. */
-  start(flags?: readonly string[]): Promise<void>;
+  /** Starts it again, on its ports with its data. */
+  start(changes?: StartChanges): Promise<void>;
+}
+
+export interface StartChanges {
+  /** Behind its own, this time. */
+  readonly flags?: readonly string[];
+  /** From now on: cli/main.ts of another checkout. */
+  readonly main?: string;
 }
 
 export interface MemberOptions {
@@ -31,11 +38,13 @@ export interface MemberOptions {
   readonly id: string;
   /** All of them, ports too. */
   readonly flags: readonly string[];
+  readonly main?: string | undefined;
 }
 
 export async function startMember(options: MemberOptions): Promise<Member> {
   const { role, id, flags } = options;
-  let running = await startRole(role, flags);
+  let { main } = options;
+  let running = await startRole(role, flags, main);
   let isUp = true;
   const follow = (process: RoleProcess): void => {
     void process.ended.then(() => {
@@ -58,8 +67,9 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     stop: () => running.end('SIGTERM'),
     pause: () => void process.kill(running.pid, 'SIGSTOP'),
     resume: () => void process.kill(running.pid, 'SIGCONT'),
-    async start(more = []) {
-      running = await startRole(role, [...flags, ...more]);
+    async start(changes = {}) {
+      main = changes.main ?? main;
+      running = await startRole(role, [...flags, ...(changes.flags ?? [])], main);
       isUp = true;
       follow(running);
     },

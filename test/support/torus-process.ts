@@ -102,22 +102,28 @@ export interface RoleProcess extends ServerProcess {
   readonly at: Readonly<Record<string, string>>;
 }
 
-/** @param flags all of them; ports that are not named are free ones */
-export async function startRole(role: string, flags: readonly string[]): Promise<RoleProcess> {
+/**
+ * @param flags all of them; ports that are not named are free ones
+ * @param main the program, of another checkout
+ */
+export async function startRole(
+  role: string,
+  flags: readonly string[],
+  main = MAIN,
+): Promise<RoleProcess> {
   const ports = (ROLE_PORTS[role] ?? []).flatMap((name) => [`--${name}-port`, '0']);
-  return await startServer(`torus ${role} ready`, [
-    role,
-    ...ports,
-    '--metrics-port',
-    '0',
-    ...flags,
-  ]);
+  const args = [role, ...ports, '--metrics-port', '0', ...flags];
+  return await startServer(`torus ${role} ready`, args, main);
 }
 
 /** @param ready how its ready line begins */
-async function startServer(ready: string, args: readonly string[]): Promise<RoleProcess> {
+async function startServer(
+  ready: string,
+  args: readonly string[],
+  main = MAIN,
+): Promise<RoleProcess> {
   const startMs = performance.now();
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environment(),
   });
