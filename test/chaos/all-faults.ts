@@ -4,6 +4,7 @@ import type { Fault } from './fault.ts';
 import { killedNodes } from './faults/r01-killed-nodes.ts';
 import { stoppedNode } from './faults/r02-stopped-node.ts';
 import { refusingNodes } from './faults/r03-refusing-nodes.ts';
+import { rollingRestart } from './faults/r05-rolling-restart.ts';
 import { lostRedis } from './faults/r09-lost-redis.ts';
 import { sentinelFailOver } from './faults/r10-sentinel-fail-over.ts';
 import { cutLeader } from './faults/r11-cut-leader.ts';
@@ -12,6 +13,7 @@ export const FAULTS: readonly Fault[] = [
   killedNodes,
   stoppedNode,
   refusingNodes,
+  rollingRestart,
   lostRedis,
   sentinelFailOver,
   cutLeader,

@@ -6,7 +6,7 @@ import type { Member } from './member.ts';
 const METRICS_TIMEOUT_MS = 2_000;
 const LISTENING = '0A';
 
-/** The sum of a metric's values whose labels hold these; 0 where there is none. @throws unreachable */
+/** The sum of a metric's values whose labels hold these, or 0. @throws when it is not answered */
 export async function metric(
   member: Member,
   name: string,

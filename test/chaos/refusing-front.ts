@@ -1,5 +1,5 @@
-// A listener in front of a node that passes its calls on, counts them, and when told to answers each
-// with UNAVAILABLE itself, as a node does that can't take any: the node behind it is a real one.
+// A listener in front of a node that passes its calls on and counts them. When told to, it answers
+// each with UNAVAILABLE itself, as a node does that can't take any. The node behind it is real.
 import { createLog } from '../../common/log.ts';
 import { Code, StatusError } from '../../common/status.ts';
 import { NODE_METHODS } from '../../router/router.ts';

@@ -1,6 +1,6 @@
 // R11: the leader stands still for longer than its lease and then goes on; a router, then the
-// leader, loses the way to Redis while all others have it. A TCP proxy in front of Redis for each of
-// them falls silent, as a network does.
+// leader, loses the way to Redis while all others have it: a TCP proxy in front of Redis, one for
+// each of them, falls silent.
 import { pause, untilTrue } from '../../support/redis-server.ts';
 import { type TcpProxy, tcpProxy } from '../../support/tcp-proxy.ts';
 import { type ChaosCluster, USUAL_CLUSTER } from '../cluster.ts';
