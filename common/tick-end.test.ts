@@ -1,4 +1,5 @@
 import test from 'ava';
+import { BusyPoll } from './busy-poll.ts';
 import { createTickEnd, READS_ALONE, TURN_WORK_MS } from './tick-end.ts';
 
 /** Turns of the event loop that come when told. */
@@ -130,4 +131,24 @@ test('readers that take turns, or meet in one, wait for the end of the turn', (t
   t.is(read(both, 2), '', 'a second one');
   t.is(read(both, 1), '');
   t.is(both.turn(), 'work-2 work-1 send-2 send-1');
+});
+
+test('reads, and the ends of turns, are told to who looks for more', (t) => {
+  let nowMs = 0;
+  let looks = 0;
+  const nextTurn = (): void => {
+    looks += 1;
+  };
+  const poll = new BusyPoll({ nowMs: () => nowMs, nextTurn });
+  poll.setBudget(100);
+  const due: (() => void)[] = [];
+  const tickEnd = createTickEnd({ atTurnEnd: (end) => due.push(end), nowMs: () => nowMs, poll });
+  for (let at = 0; at < 100; at++) {
+    tickEnd.beginRead();
+    tickEnd.send(() => {});
+    tickEnd.endRead(at, true);
+    for (const end of due.splice(0)) end();
+    nowMs += 0.05;
+  }
+  t.is(looks, 1, 'pauses of 50 us are short');
 });

@@ -9,6 +9,7 @@
 // Where one reader alone has brought something for a while, nothing else will come in the turn: its
 // end begins with the end of the read, which saves the way through the event loop. A second reader
 // ends that, so what comes over several connections meets in one batch as before.
+import { BusyPoll } from './busy-poll.ts';
 
 /**
  * Once so much of a turn went into work, the rest of it waits for the next turn, where it is first:
@@ -37,10 +38,12 @@ export interface TickEndOptions {
   /** Calls back once what is ready now has been read. */
   readonly atTurnEnd: (callback: () => void) => void;
   readonly nowMs: () => number;
+  /** Told of reads, and of the ends of turns. */
+  readonly poll?: BusyPoll;
 }
 
 /** A callback that throws keeps no other from being called. */
-export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
+export function createTickEnd({ atTurnEnd, nowMs, poll }: TickEndOptions): TickEnd {
   const works = new Waiting();
   const sends = new Waiting();
   let isSet = false;
@@ -77,6 +80,7 @@ export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
       works.putBack(work);
       sends.putBack(send);
       if (works.first !== undefined || sends.first !== undefined) set();
+      else poll?.ended();
     }
   }
 
@@ -91,6 +95,7 @@ export function createTickEnd({ atTurnEnd, nowMs }: TickEndOptions): TickEnd {
     },
     beginRead() {
       isReading = true;
+      poll?.began();
     },
     endRead(reader, isAll) {
       isReading = false;
@@ -139,8 +144,10 @@ class Waiting {
   }
 }
 
+const nowMs = (): number => performance.now();
+
+/** This thread's. Off until it is given a budget. */
+export const busyPoll = new BusyPoll({ nextTurn: setImmediate, nowMs });
+
 /** This thread's. */
-export const tickEnd: TickEnd = createTickEnd({
-  atTurnEnd: setImmediate,
-  nowMs: () => performance.now(),
-});
+export const tickEnd: TickEnd = createTickEnd({ atTurnEnd: setImmediate, nowMs, poll: busyPoll });

@@ -1,6 +1,7 @@
 // torus node, router, control, gateway, ingest, trainer: one role in this process, for clusters of
 // several processes around shared stores.
 import type { Command } from 'commander';
+import { BUSY_POLL_FLAG } from '../busy-poll.ts';
 import { createOutput } from '../client/output.ts';
 import { variableOf } from '../flags.ts';
 import { BLOBS_FORM, CATALOG_FORM, DATASETS_FORM, REGISTRY_FORM } from '../roles/addresses.ts';
@@ -59,6 +60,7 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
         '--execution <way>',
         'where models run that do not say: inline, worker, auto (default auto)',
       ],
+      BUSY_POLL_FLAG,
       ...SPANS,
     ],
     examples: `
@@ -73,6 +75,7 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ['--data <dir>', 'its last routes (default ./data-router)'],
       ['--grpc-port <port>', 'inference over gRPC (default 8001)'],
       ['--control <address>', 'HOST:PORT of control, for RepositoryModelLoad and -Unload'],
+      BUSY_POLL_FLAG,
       ...SPANS,
     ],
     examples: `

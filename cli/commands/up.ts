@@ -1,5 +1,6 @@
 // torus up: every role in one process on embedded stores.
 import type { Command } from 'commander';
+import { BUSY_POLL_FLAG } from '../busy-poll.ts';
 import { createOutput } from '../client/output.ts';
 import { variableOf } from '../flags.ts';
 import { IO_THREADS_FLAG } from '../io-threads.ts';
@@ -27,6 +28,7 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--node-port <port>', 'gRPC of the first node, the next ones follow (default 8011)'],
   ['--nodes <n>', 'nodes in this process (default 2)'],
   IO_THREADS_FLAG,
+  BUSY_POLL_FLAG,
   [
     '--execution <way>',
     'where models run whose configuration does not say: inline, worker, or auto (default auto)',

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
 import { isName } from '../../common/names.ts';
+import { busyPoll } from '../../common/tick-end.ts';
 import { openRegistry } from '../../registry/open.ts';
 import { createLoadModel } from '../../server/engines/load-model.ts';
 import { startNode } from '../../server/node.ts';
@@ -28,6 +29,7 @@ const HANDOVER_MS = 15_000;
 
 export async function runNode(context: RoleContext<'node'>): Promise<RunningRole> {
   const { settings, log, metrics, closers, onFatal } = context;
+  busyPoll.setBudget(settings.busyPollUs);
   const lock = lockDataFolder(settings.data);
   closers.add('data folder', () => lock.release());
   const id = settings.id ?? keptId(settings.data);

@@ -1,6 +1,7 @@
 // torus router: one address for the whole cluster. It follows the registry; while that is away, and
 // when it starts without it, it goes by the routes in its data folder.
 import { systemClock } from '../../common/clock.ts';
+import { busyPoll } from '../../common/tick-end.ts';
 import { openRegistry } from '../../registry/open.ts';
 import { openRouteFile } from '../../router/route-file.ts';
 import { NODE_METHODS, startRouter } from '../../router/router.ts';
@@ -17,6 +18,7 @@ import type { RoleContext, RunningRole } from './role-process.ts';
 
 export async function runRouter(context: RoleContext<'router'>): Promise<RunningRole> {
   const { settings, log, metrics, closers } = context;
+  busyPoll.setBudget(settings.busyPollUs);
   const lock = lockDataFolder(settings.data);
   closers.add('data folder', () => lock.release());
   const clock = systemClock;

@@ -5,6 +5,7 @@ import { isName } from '../../common/names.ts';
 import { EXECUTIONS } from '../../model/config/policy.ts';
 import { parseAddress } from '../../transport/client/dial.ts';
 import { formatAddress } from '../../transport/listen.ts';
+import { busyPollUs } from '../busy-poll.ts';
 import { flagOf } from '../flags.ts';
 import {
   DEFAULT_HOST,
@@ -67,6 +68,7 @@ const schemas = {
     zone: z.string().max(128, 'must be at most 128 characters').default(''),
     memoryLimit: bytes,
     advertise,
+    busyPollUs,
     execution: z.enum(EXECUTIONS).default('auto'),
   }),
   router: z.object({
@@ -75,6 +77,7 @@ const schemas = {
     registry: registryAddress,
     data: folder('./data-router'),
     grpcPort: port(DEFAULT_PORTS.grpc),
+    busyPollUs,
     control: peerAddress("control's admin listener").optional(),
   }),
   control: z.object({

@@ -7,6 +7,7 @@ import { systemClock } from '../../common/clock.ts';
 import { createLog, type Log } from '../../common/log.ts';
 import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
 import { failedPrecondition } from '../../common/status.ts';
+import { busyPoll } from '../../common/tick-end.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
@@ -62,6 +63,7 @@ class DataPlane implements LeadFunctions {
 
   constructor(data: LeadData) {
     this.#data = data;
+    busyPoll.setBudget(data.settings.busyPollUs);
     this.#log = createLog({ level: data.settings.logLevel });
     this.#loadModel = createLoadModel(undefined, { execution: data.settings.execution });
     this.#sides = data.sides.map(({ functions }) => callOverPort(functions));

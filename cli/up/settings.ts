@@ -2,6 +2,7 @@
 // all that is wrong is said at once.
 import { z } from 'zod';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
+import { busyPollUs } from '../busy-poll.ts';
 import { flagOf } from '../flags.ts';
 import { canHaveSeveral, defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
 import {
@@ -34,6 +35,8 @@ export interface UpSettings {
   readonly nodes: number;
   /** Threads that serve gRPC, of the router and of each node. */
   readonly ioThreads: number;
+  /** So long such a thread looks for the next call before it sleeps; 0: never. */
+  readonly busyPollUs: number;
   /** Where models run whose configuration does not say. */
   readonly execution: Execution;
   readonly modelRepository: string | undefined;
@@ -60,6 +63,7 @@ const schema = z.object({
     (value) => value === 1 || canHaveSeveral(),
     'must be 1 on this system, where threads can not share a port',
   ),
+  busyPollUs,
   execution: z.enum(EXECUTIONS).default('auto'),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,

@@ -4,6 +4,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../common/clock.ts';
 import { createLog, type Log } from '../../common/log.ts';
 import { createMetrics, type Metrics, snapshot } from '../../common/metrics.ts';
+import { busyPoll } from '../../common/tick-end.ts';
 import { registryOverPort } from '../../registry/port.ts';
 import { NODE_METHODS, type Router, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
@@ -48,6 +49,7 @@ class SidePlane implements SideFunctions {
 
   constructor(data: SideData) {
     this.#data = data;
+    busyPoll.setBudget(data.settings.busyPollUs);
     this.#log = createLog({ level: data.settings.logLevel });
     this.#lead = callThread(data.lead.calls);
     countThread(this.#metrics, {

@@ -1,7 +1,9 @@
 // The transports that our own servers of the bench run on: the one place to change when the
 // product gets another. Each server prints its own before 'listening', so that results say what
 // they are of.
+import { DEFAULT_BUSY_POLL_US } from '../../common/busy-poll.ts';
 import { createLog } from '../../common/log.ts';
+import { busyPoll } from '../../common/tick-end.ts';
 import type { NodeConnection } from '../../router/upstreams.ts';
 import type { Backend, MethodKind } from '../../transport/backend.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
@@ -28,6 +30,7 @@ export async function serveBackend(
   const tls = tlsFiles && { tls: tlsFiles };
   const options = { backend, host: '127.0.0.1', port: 0, log, ...tls };
   console.log(`transport ${transport}`);
+  busyPoll.setBudget(DEFAULT_BUSY_POLL_US);
   if (transport !== 'torus') return serveGrpcJs(options);
   return serveGrpc(raw === undefined ? options : { ...options, raw });
 }
