@@ -113,8 +113,13 @@ test('a file that rotted on disk is fetched again', async (t) => {
   const name = blobs.version(1, { 'model.onnx': 'the graph' });
   const first = await (await VersionCache.open({ folder, blobs })).acquire(name);
   await writeFile(join(first.folder, 'model.onnx'), 'the grapf');
-  const again = await (await VersionCache.open({ folder, blobs })).acquire(name);
+  const cache = await VersionCache.open({ folder, blobs });
+  const again = await cache.acquire(name);
   t.is(await readFile(join(again.folder, 'model.onnx'), 'utf8'), 'the graph');
+  again.release();
+  await writeFile(join(first.folder, 'model.onnx'), 'the grapg');
+  const later = await cache.acquire(name);
+  t.is(await readFile(join(later.folder, 'model.onnx'), 'utf8'), 'the graph');
 });
 
 test('bytes that are not what their hash says are refused, and nothing is left', async (t) => {

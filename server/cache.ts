@@ -1,7 +1,8 @@
 // The node's disk cache of model versions, one folder per manifest hash. What is in it was verified
 // file by file: a folder gets its name only when it is whole, so a crash leaves nothing half-made.
-// What an earlier process left is verified again, every byte, when it is first asked for: a start
-// waits for the versions that it serves and not for all that lie there.
+// Every byte is verified again each time a version is asked for, since disks forget: a load takes
+// far longer than its hash, and a start waits for the versions that it serves and not for all that
+// lie there.
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
@@ -43,8 +44,6 @@ interface Held {
   readonly sizeBytes: number;
   users: number;
   lastUsed: number;
-  /** Whole and right since this process looked. */
-  isVerified: boolean;
 }
 
 export interface VersionCacheOptions {
@@ -140,8 +139,7 @@ export class VersionCache {
       // Pinned while it is looked at, so that nobody evicts it meanwhile.
       held.users += 1;
       try {
-        if (held.isVerified || (await isWhole(join(folder, FILES), held.manifest.files))) {
-          held.isVerified = true;
+        if (await isWhole(join(folder, FILES), held.manifest.files)) {
           const now = new Date();
           await utimes(folder, now, now).catch(() => undefined);
           return held;
@@ -174,7 +172,7 @@ export class VersionCache {
       this.#reservedBytes -= sizeBytes;
       this.#unwrittenBytes -= unwritten.sizeBytes;
     }
-    const held = { manifest, sizeBytes, users: 0, lastUsed: ++this.#uses, isVerified: true };
+    const held = { manifest, sizeBytes, users: 0, lastUsed: ++this.#uses };
     this.#held.set(name, held);
     return held;
   }
@@ -281,7 +279,7 @@ export class VersionCache {
       const manifest = decodeManifest(bytes);
       const lastUsed = ++this.#uses;
       const sizeBytes = sizeOf(manifest);
-      this.#held.set(name, { manifest, sizeBytes, users: 0, lastUsed, isVerified: false });
+      this.#held.set(name, { manifest, sizeBytes, users: 0, lastUsed });
     } catch {
       await removeFolder(folder);
     }
