@@ -144,7 +144,11 @@ export class Copies {
     } catch (thrown) {
       files?.release();
       const error = statusOf(thrown);
-      const outlook = isQuarantined ? 'quarantined' : freed ? 'busy' : outlookOf(error);
+      const outlook = isQuarantined
+        ? 'quarantined'
+        : freed
+          ? 'busy'
+          : outlookOf(error, files !== undefined);
       const failure = { reason: error.message, outlook };
       log.warn({ ...copyOf(copy), ...failure }, 'model load failed');
       this.#perform(this.#versions.loadFailed(copy, failure, this.#nowMs()));
@@ -272,13 +276,13 @@ function rankOf({ state, weight }: CopyStatus): number {
   return (state === 'READY' ? 2 : 0) + (weight === undefined ? 0 : 1);
 }
 
-/** The model's own faults come again; what the disk, the network or the machine did may not. */
-function outlookOf({ code }: StatusError): CopyFailure['outlook'] {
+/** The model's own faults come again; what keeps its files away is over some time. */
+function outlookOf({ code }: StatusError, isFetched: boolean): CopyFailure['outlook'] {
   switch (code) {
     case Code.INVALID_ARGUMENT:
     case Code.UNIMPLEMENTED:
       return 'final';
     default:
-      return 'retry';
+      return isFetched ? 'retry' : 'outside';
   }
 }

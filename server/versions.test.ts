@@ -125,6 +125,20 @@ test('a load is tried again with growing pauses, then no more until asked', (t) 
   t.deepEqual(told(versions.retry(one, nowMs)), ['load digits/1']);
 });
 
+test('what a disk or a store keeps from loading is tried again for as long as it takes', (t) => {
+  const versions = new Versions(PROMPT);
+  versions.want([one], 0);
+  let nowMs = 0;
+  const pauses = Array.from({ length: 8 }, () => {
+    versions.loadFailed(one, { reason: 'the disk is full', outlook: 'outside' }, nowMs);
+    const pauseMs = (versions.nextMs() ?? Infinity) - nowMs;
+    nowMs += pauseMs;
+    t.deepEqual(told(versions.tick(nowMs)), ['load digits/1']);
+    return pauseMs / 1_000;
+  });
+  t.deepEqual(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+});
+
 test('a load that was given up is tried again when its thread is free, not before', (t) => {
   const versions = new Versions({ ...PROMPT, loadAttempts: 2 });
   const late = { reason: 'hangs', outlook: 'busy' } as const;

@@ -3,13 +3,14 @@
 // - a version that serves goes only when a wanted version of its model is READY in its place, or
 //   when its model is wanted here no more; so a failed load never displaces it;
 // - at most `concurrentLoads` loads at a time, in the order in which they were wanted;
-// - a load that fails is tried again with growing pauses, a bounded number of times.
+// - a load that fails is tried again with growing pauses: a bounded number of times, but for ever
+//   where the disk, the network or a store is at fault, since these come back without us.
 import type { CopyRecord, CopyState } from '../registry/registry.ts';
 
 export interface VersionLimits {
   /** Loading takes memory and processor from serving: more wait their turn. */
   readonly concurrentLoads: number;
-  /** After so many the copy stays FAILED until it is wanted anew. */
+  /** After so many of its own failures the copy stays FAILED until it is wanted anew. */
   readonly loadAttempts: number;
   /** Pause before the second attempt; it doubles with each. */
   readonly retryMs: number;
@@ -51,10 +52,11 @@ export type Action =
 export interface CopyFailure {
   readonly reason: string;
   /**
-   * 'retry': it may go better later. 'busy': later, but not before `freed`. 'final': the same would
-   * happen. 'quarantined': it kills.
+   * 'retry': it may go better later. 'outside': it will, once a disk, a network or a store is well
+   * again. 'busy': later, but not before `freed`. 'final': the same would happen. 'quarantined': it
+   * kills.
    */
-  readonly outlook: 'retry' | 'busy' | 'final' | 'quarantined';
+  readonly outlook: 'retry' | 'outside' | 'busy' | 'final' | 'quarantined';
 }
 
 export interface CopyStatus extends Copy {
@@ -250,7 +252,8 @@ export class Versions {
 
   #fail(entry: Entry, { reason, outlook }: CopyFailure, nowMs: number): void {
     const { loadAttempts, retryMs, maxRetryMs } = this.#limits;
-    const again = outlook === 'retry' && entry.attempts < loadAttempts;
+    const isLeft = outlook === 'retry' && entry.attempts < loadAttempts;
+    const again = isLeft || outlook === 'outside';
     const pauseMs = Math.min(maxRetryMs, retryMs * 2 ** Math.max(0, entry.attempts - 1));
     entry.phase = outlook === 'quarantined' ? 'quarantined' : 'failed';
     entry.reason = reason;

@@ -8,6 +8,7 @@ import { rollingRestart } from './faults/r05-rolling-restart.ts';
 import { lostRedis } from './faults/r09-lost-redis.ts';
 import { sentinelFailOver } from './faults/r10-sentinel-fail-over.ts';
 import { cutLeader } from './faults/r11-cut-leader.ts';
+import { fullDisk } from './faults/r12-full-disk.ts';
 import { bitFlips } from './faults/r13-bit-flips.ts';
 
 export const FAULTS: readonly Fault[] = [
@@ -18,5 +19,6 @@ export const FAULTS: readonly Fault[] = [
   lostRedis,
   sentinelFailOver,
   cutLeader,
+  fullDisk,
   bitFlips,
 ];

@@ -6,10 +6,10 @@ import { FAULTS } from './all-faults.ts';
 import { CallBook, type CallEnd } from './call-book.ts';
 import { type CheckedModel, checkedRequest, wrongIn } from './checked-model.ts';
 import type { ChaosClient } from './clients.ts';
-import { type Fault, none } from './fault.ts';
+import { type Fault, NotHere, none } from './fault.ts';
 import { Load } from './load.ts';
 import { Runner } from './stage.ts';
-import { isPassed, table } from './verdicts.ts';
+import { isFailed, isPassed, table } from './verdicts.ts';
 
 const MODEL: CheckedModel = { name: 'm', mark: 100, copies: 1 };
 
@@ -98,11 +98,15 @@ test('what breaks a promise fails, and what can not be judged or promises nothin
   const odd = await judge(() => Promise.reject(new Error('no cluster')));
   t.false(isPassed(odd));
   t.false(isPassed(await judge(async () => ({ deed: '', criteria: [] }))));
-  const text = table([good, bad, odd]);
+  const skipped = await judge(() => Promise.reject(new NotHere('no tmpfs')));
+  t.false(isPassed(skipped));
+  t.deepEqual([good, bad, odd, skipped].map(isFailed), [false, true, true, false]);
+  const text = table([good, bad, odd, skipped]);
+  t.regex(text, /R0 +skip .*\n +skip +no tmpfs/);
   t.regex(text, /R0 +pass/);
   t.regex(text, /FAIL +errors: 0 +1 of 10 calls: gone/);
   t.regex(text, /could not be judged: no cluster/);
-  t.regex(text, /1 passed, 2 failed/);
+  t.regex(text, /1 passed, 2 failed, 1 skipped/);
 });
 
 test('each fault has a number of its own', (t) => {

@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util';
 import { FAULTS } from './all-faults.ts';
 import { Runner } from './stage.ts';
-import { isPassed, table, type Verdict, verdictLines } from './verdicts.ts';
+import { isFailed, table, type Verdict, verdictLines } from './verdicts.ts';
 
 const WRONG_USAGE = 64;
 
@@ -34,4 +34,4 @@ for (const fault of FAULTS) {
 }
 await runner.end();
 console.log(values.json ? JSON.stringify(verdicts, undefined, 2) : `\n${table(verdicts)}`);
-process.exit(verdicts.every(isPassed) ? 0 : 1);
+process.exit(verdicts.some(isFailed) ? 1 : 0);

@@ -20,6 +20,9 @@ export interface Outcome {
   readonly criteria: readonly Criterion[];
 }
 
+/** Thrown where the machine lacks what a fault needs: it is skipped, and that is told. */
+export class NotHere extends Error {}
+
 export interface Fault {
   /** 'R1' */
   readonly id: string;

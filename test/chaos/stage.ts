@@ -6,7 +6,7 @@ import { statusOf } from '../../common/status.ts';
 import { runClosedLoop } from '../../loadtest/generator.ts';
 import { checkedRequest, wrongIn } from './checked-model.ts';
 import { ChaosCluster, type ClusterOptions, USUAL_CLUSTER } from './cluster.ts';
-import type { Fault, Form, Outcome, Stage } from './fault.ts';
+import { type Fault, type Form, NotHere, type Outcome, type Stage } from './fault.ts';
 import { Load, type LoadOptions } from './load.ts';
 import type { Verdict } from './verdicts.ts';
 
@@ -39,17 +39,18 @@ export class Runner {
     const ends: (() => Promise<unknown>)[] = [];
     let outcome: Outcome = { deed: '', criteria: [] };
     let error: string | undefined;
+    let skipped = '';
     const startMs = performance.now();
     try {
       outcome = await fault.run(this.#stageFor(id, ends), form);
     } catch (thrown) {
-      const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : '';
-      error = `${statusOf(thrown).message} ${cause === '' ? '' : statusOf(cause).message}`.trim();
+      if (thrown instanceof NotHere) skipped = thrown.message;
+      else error = wordsOf(thrown);
     }
     for (const end of ends.reverse()) await end().catch(() => undefined);
     if (error !== undefined) await this.end();
     const seconds = (performance.now() - startMs) / 1_000;
-    return { id, title, form, ...outcome, error, seconds };
+    return { id, title, form, ...outcome, error, skipped, seconds };
   }
 
   async end(): Promise<void> {
@@ -108,6 +109,11 @@ export class Runner {
     note(`${rate} calls/s: half of ${capacity} calls/s, at most ${MAX_RATE}`);
     return rate;
   }
+}
+
+function wordsOf(thrown: unknown): string {
+  const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : '';
+  return `${statusOf(thrown).message} ${cause === '' ? '' : statusOf(cause).message}`.trim();
 }
 
 /** Calls a second that are answered to callers who wait for each answer. @throws for a wrong one */
