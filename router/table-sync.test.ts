@@ -149,3 +149,29 @@ test('a registry that forgot everything is not believed about nodes at first', a
   t.true(isReady(s, 'm'), 'the assignment is kept until there is a newer one');
   s.sync.stop();
 });
+
+test('a registry that forgets everything twice is not believed then either', async (t) => {
+  const s = scene();
+  const { clock, registry } = s;
+  const readAgain = async (afterMs = SYNC_RETRY_MS): Promise<void> => {
+    const last = s.synced();
+    clock.advance(afterMs);
+    await until('another read', () => s.synced() > last);
+  };
+  await assign(registry(), [entry('m', 1)], 1);
+  await registry().putNode(node('a'), [copy('m', 1)], 1e9);
+  await until('m is ready', () => isReady(s, 'm'));
+  s.forget();
+  const before = s.synced();
+  await registry().putNode(node('a'), [copy('m', 1)], 1e9);
+  await until('it was read', () => s.synced() > before);
+  await readAgain(RESYNC_MS);
+  for (let passed = 0; passed <= LOST_REGISTRY_GRACE_MS; passed += SYNC_RETRY_MS) await readAgain();
+  t.truthy(s.table.node('a'));
+  s.forget();
+  await readAgain();
+  t.truthy(s.table.node('a'), 'it has had no time to tell of itself again');
+  for (let passed = 0; passed <= LOST_REGISTRY_GRACE_MS; passed += SYNC_RETRY_MS) await readAgain();
+  t.is(s.table.node('a'), undefined);
+  s.sync.stop();
+});

@@ -6,9 +6,7 @@ import type { Log } from '../common/log.ts';
 import { statusOf } from '../common/status.ts';
 import {
   ASSIGNMENT_SHARDS,
-  type CopyRecord,
   NODE_TTL_MS,
-  type NodeRecord,
   REGISTRY_SCHEMA,
   RESYNC_MS,
   type Registry,
@@ -19,7 +17,7 @@ import type { RouteTable } from './route-table.ts';
 
 /** After a read that failed. */
 export const SYNC_RETRY_MS = 250;
-/** A registry that lost its memory is not believed about missing nodes for so long. */
+/** A registry that lost its memory is not believed about a missing node for so long. */
 export const LOST_REGISTRY_GRACE_MS = NODE_TTL_MS + 1_000;
 
 export interface TableSyncOptions {
@@ -59,8 +57,10 @@ class Sync implements TableSync {
   #lastRead: Promise<void> = Promise.resolve();
   #isStopped = false;
   #hasFailed = false;
-  /** Since when the registry has been without its memory. */
-  #lostSinceMs: number | undefined;
+  /** The registry is without its memory. */
+  #isMemoryLost = false;
+  /** Since when a node is missing there while it is; it may lose what it was told once more. */
+  readonly #missingSinceMs = new Map<string, number>();
   #stopTimer = (): void => {};
   readonly #unwatch: () => void;
 
@@ -108,7 +108,7 @@ class Sync implements TableSync {
       }
       if (this.#hasFailed) this.#options.log.info('the registry answers again');
       this.#hasFailed = false;
-      this.#lookAgainIn(this.#lostSinceMs === undefined ? RESYNC_MS : SYNC_RETRY_MS);
+      this.#lookAgainIn(this.#isMemoryLost ? SYNC_RETRY_MS : RESYNC_MS);
     } catch (thrown) {
       this.#fail(thrown);
     } finally {
@@ -160,10 +160,9 @@ class Sync implements TableSync {
 
   /** Notices on the way whether the registry still has its memory. */
   async #revisions(): Promise<readonly ShardRevision[]> {
-    const { registry, table, clock } = this.#options;
+    const { registry, table } = this.#options;
     const revisions = await registry.shardRevisions();
-    if (!hasLostMemory(table, revisions)) this.#lostSinceMs = undefined;
-    else this.#lostSinceMs ??= clock.nowMs();
+    this.#isMemoryLost = hasLostMemory(table, revisions);
     return revisions;
   }
 
@@ -179,28 +178,25 @@ class Sync implements TableSync {
   }
 
   async #readNodes(): Promise<void> {
-    const { registry, table, clock } = this.#options;
+    const { registry, table } = this.#options;
     const nodes = (await registry.nodes()).filter(({ schema }) => schema <= REGISTRY_SCHEMA);
     const copies = await registry.copies();
     const told = new Set(nodes.map(({ id }) => id));
     const missing = [...table.nodes()].filter(({ id }) => !told.has(id));
     if (missing.length > 0) await this.#revisions();
-    const lostSinceMs = this.#lostSinceMs ?? Number.NEGATIVE_INFINITY;
-    if (clock.nowMs() - lostSinceMs >= LOST_REGISTRY_GRACE_MS) table.setNodes(nodes, copies);
-    else this.#setWithMissing(nodes, copies, missing);
+    for (const id of told) this.#missingSinceMs.delete(id);
+    if (!this.#isMemoryLost) this.#missingSinceMs.clear();
+    const kept = this.#isMemoryLost ? missing.filter(({ id }) => this.#isMissedBriefly(id)) : [];
+    const keptCopies = kept.map(({ id }) => [id, table.copies().get(id) ?? []] as const);
+    table.setNodes([...nodes, ...kept], new Map([...copies, ...keptCopies]));
   }
 
-  /**
-   * Nodes that the registry has forgotten stay as they were until they had time to tell it again.
-   */
-  #setWithMissing(
-    nodes: readonly NodeRecord[],
-    copies: ReadonlyMap<string, readonly CopyRecord[]>,
-    missing: readonly NodeRecord[],
-  ): void {
-    const { table } = this.#options;
-    const kept = missing.map(({ id }) => [id, table.copies().get(id) ?? []] as const);
-    table.setNodes([...nodes, ...missing], new Map([...copies, ...kept]));
+  /** It stays as it was until it has had time to tell the registry of itself again. */
+  #isMissedBriefly(nodeId: string): boolean {
+    const nowMs = this.#options.clock.nowMs();
+    const sinceMs = this.#missingSinceMs.get(nodeId) ?? nowMs;
+    this.#missingSinceMs.set(nodeId, sinceMs);
+    return nowMs - sinceMs < LOST_REGISTRY_GRACE_MS;
   }
 }
 

@@ -129,6 +129,19 @@ test('a node that may have missed hints looks at the whole assignment at once', 
   await untilTold(all, 'add/1 READY');
 });
 
+test('a registry that lost what a node said of its copies last is told again', async (t) => {
+  const all = await oneNode(t);
+  const { registry, tellAll } = mutedRegistry(all.registry);
+  await assign(all.registry, [await all.publish('add', 1, addModel(2))]);
+  await all.start(registry);
+  await untilTold(all, 'add/1 READY');
+  const [known] = await all.registry.nodes();
+  await all.registry.putCopies(known?.id ?? '', known?.incarnation ?? '', []);
+  t.deepEqual(await all.told(), []);
+  tellAll();
+  await untilTold(all, 'add/1 READY');
+});
+
 test('without the registry a node serves on, and comes back by itself', async (t) => {
   const all = await oneNode(t);
   await assign(all.registry, [await all.publish('add', 1, addModel(2))]);

@@ -32,6 +32,8 @@ export interface RegistrySourceOptions {
   readonly file: AssignmentFile;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default: one of its own, that knows nothing yet. */
+  readonly assignment?: Assignment;
 }
 
 export class RegistrySource {
@@ -55,7 +57,7 @@ export class RegistrySource {
 
   constructor(options: RegistrySourceOptions) {
     this.#options = options;
-    this.#assignment = new Assignment(options.node.id);
+    this.#assignment = options.assignment ?? new Assignment(options.node.id);
   }
 
   /** Resolves when the registry was asked once; it need not have answered. */
@@ -106,9 +108,12 @@ export class RegistrySource {
       if (!this.#isAnnounced && !this.#isStopped) await this.#announce();
     });
     if (this.#isStopped) return;
-    if (this.#mustReport) void this.#report();
     const nowMs = clock.nowMs();
-    if (nowMs - this.#lastSyncMs >= RESYNC_MS) this.#pending = 'all';
+    if (nowMs - this.#lastSyncMs >= RESYNC_MS) {
+      this.#pending = 'all';
+      this.#mustReport = true;
+    }
+    if (this.#mustReport) void this.#report();
     if (nowMs - this.#lastPlanMs >= HANDOVER_LOOK_MS && this.#isLeaving()) this.#mustPlan = true;
     this.#cancelBeat = clock.after(HEARTBEAT_MS, () => void this.#beat());
     await this.#sync();
@@ -152,6 +157,9 @@ export class RegistrySource {
   #hint(change: RegistryChange): void {
     if (change.kind === 'all') {
       this.#pending = 'all';
+      // It may be another server by now, which knows this node but not its latest copies.
+      this.#mustReport = true;
+      void this.#report();
       this.#mustPlan ||= this.#isLeaving();
       void this.#sync();
     } else if (change.kind === 'assignment') {
@@ -225,8 +233,11 @@ export class RegistrySource {
     try {
       const others = this.#isLeaving() ? await registry.copies() : new Map();
       this.#lastPlanMs = clock.nowMs();
-      const ready = copies.statuses().filter(({ state }) => state === 'READY');
-      copies.want(this.#assignment.wanted(ready, others));
+      // One that is on its way is held too: its new home may take longer.
+      const held = copies
+        .statuses()
+        .filter(({ state }) => state === 'READY' || state === 'LOADING');
+      copies.want(this.#assignment.wanted(held, others));
     } catch (error) {
       this.#mustPlan = true;
       throw error;

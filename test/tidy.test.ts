@@ -54,6 +54,9 @@ const UNTESTED: Record<string, string> = {
   'test/conformance/running-torus.ts': 'starts what npm run conformance judges',
   'test/floods/floods.ts': 'a run of minutes: npm run floods; its parts are tested',
   'test/scale/scale.ts': 'a run of a minute: npm run scale; what it drives is tested',
+  'test/sim/planted-hunt.ts': 'a run of seconds a bug: npm run sim -- --planted',
+  'test/sim/reports.ts': 'what npm run sim prints',
+  'test/sim/sim.ts': 'a run of minutes: npm run sim; its parts are tested',
   'trainer/child.ts': 'training-process.test.ts and trainer.test.ts run it as a process',
 };
 
