@@ -10,9 +10,9 @@ import {
   CreateModelRequest,
   ImportModelVersionRequest,
   ModelServiceService,
+  UpdateModelRequest,
 } from '../../proto/gen/torus/v1/model_service.ts';
 import type { BlobStore } from '../../stores/blobs/blobs.ts';
-import { openDirectoryBlobs } from '../../stores/blobs/directory.ts';
 import { clientOf, methodsOf, type TypedClient } from '../../transport/definition.ts';
 import { type Connection, connect } from '../../transport/grpcjs/client.ts';
 import { pause } from '../support/redis-server.ts';
@@ -35,12 +35,8 @@ export class Admin {
   readonly #connections: readonly Connection[];
   readonly #blobs: BlobStore;
 
-  /** @param addresses of the admin listeners @param folder of the artifacts */
-  static async open(addresses: readonly string[], folder: string): Promise<Admin> {
-    return new Admin(addresses, await openDirectoryBlobs(folder));
-  }
-
-  private constructor(addresses: readonly string[], blobs: BlobStore) {
+  /** @param addresses of the admin listeners @param blobs is closed with it */
+  constructor(addresses: readonly string[], blobs: BlobStore) {
     this.#connections = addresses.map((address) => connect({ address, methods: METHODS }));
     this.#blobs = blobs;
   }
@@ -98,6 +94,15 @@ export class Admin {
       models.importModelVersion(request, { timeoutMs: ASK_MS }),
     );
     await this.#untilImported(job);
+  }
+
+  /** Makes it the serving version. */
+  async promote(model: string, version: number): Promise<void> {
+    const request = UpdateModelRequest.fromPartial({
+      model: { name: `models/${model}`, servingVersion: BigInt(version) },
+      updateMask: ['serving_version'],
+    });
+    await this.any(({ models }) => models.updateModel(request, { timeoutMs: ASK_MS }));
   }
 
   async #untilImported({ name }: Job): Promise<void> {

@@ -5,6 +5,7 @@ import { killedNodes } from './faults/r01-killed-nodes.ts';
 import { stoppedNode } from './faults/r02-stopped-node.ts';
 import { refusingNodes } from './faults/r03-refusing-nodes.ts';
 import { rollingRestart } from './faults/r05-rolling-restart.ts';
+import { versionSwaps } from './faults/r06-version-swaps.ts';
 import { lostRedis } from './faults/r09-lost-redis.ts';
 import { sentinelFailOver } from './faults/r10-sentinel-fail-over.ts';
 import { cutLeader } from './faults/r11-cut-leader.ts';
@@ -16,6 +17,7 @@ export const FAULTS: readonly Fault[] = [
   stoppedNode,
   refusingNodes,
   rollingRestart,
+  versionSwaps,
   lostRedis,
   sentinelFailOver,
   cutLeader,

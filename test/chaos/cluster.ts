@@ -7,10 +7,12 @@ import { type ClusterStatus, CopyState } from '../../proto/gen/torus/v1/cluster_
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts';
 import { type SentinelGroup, startSentinelGroup } from '../support/redis-groups.ts';
 import { type RedisServer, startRedis, untilTrue } from '../support/redis-server.ts';
+import { startS3 } from '../support/s3-server.ts';
 import { Admin } from './admin.ts';
 import { type CheckedModel, checkedRequest, wrongIn } from './checked-model.ts';
 import { type ChaosClient, grpcJsClient, torusClient } from './clients.ts';
 import { listeningPort, type Member, type Role, startMember } from './member.ts';
+import { openSharedBlobs, type SharedBlobs } from './shared-blobs.ts';
 
 /** A busy machine starts a dozen processes and imports the models within. */
 const WHOLE_TIMEOUT_MS = 90_000;
@@ -28,15 +30,21 @@ export interface ClusterOptions {
     id: string,
     surroundings: Surroundings,
   ) => readonly string[] | Promise<readonly string[]>;
+  /** Default: a folder that all processes share. */
+  readonly blobs?: 'folder' | 's3';
+  /** Variables of a process' environment, more than ours. */
+  readonly env?: (role: Role, id: string) => Readonly<Record<string, string>>;
   /** cli/main.ts of another checkout that all processes are started from. */
   readonly main?: string;
 }
 
 /** What the processes work with. */
-export interface Surroundings {
+export interface Surroundings extends SharedBlobs {
   readonly redis: RedisServer;
   readonly sentinel: SentinelGroup | undefined;
   readonly postgres: PostgresServer;
+  /** As --catalog has it. */
+  readonly catalog: string;
   /** Of all data. */
   readonly folder: string;
 }
@@ -82,17 +90,12 @@ export class ChaosCluster {
     const folder = await mkdtemp(join(tmpdir(), 'torus-chaos-'));
     const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
     try {
-      const [redis, sentinel, postgres] = await Promise.all([
-        startRedis(),
-        options.registry === 'sentinel' ? startSentinelGroup() : undefined,
-        startPostgres(),
-      ]);
-      const surroundings = { redis, sentinel, postgres, folder };
-      ends.push(() => Promise.all([redis.end(), sentinel?.end(), postgres.end()]));
+      const surroundings = await startSurroundings(options, folder);
+      ends.push(() => endSurroundings(surroundings));
       const members = await startMembers(options, surroundings, random, ends);
       const controls = members.filter(({ role }) => role === 'control');
       const addresses = controls.map(({ process }) => process.at.admin ?? '');
-      const admin = await Admin.open(addresses, join(folder, 'blobs'));
+      const admin = new Admin(addresses, await openSharedBlobs(surroundings));
       ends.push(() => admin.close());
       const cluster = new ChaosCluster(options, surroundings, members, admin);
       await Promise.all(options.models.map((model) => admin.publish(model)));
@@ -186,10 +189,31 @@ export class ChaosCluster {
     for (const client of this.#clients) client.close();
     await this.admin.close();
     await Promise.all(this.members.map((member) => member.kill()));
-    const { redis, sentinel, postgres, folder } = this.surroundings;
-    await Promise.all([redis.end(), sentinel?.end(), postgres.end()]);
-    await rm(folder, { recursive: true, force: true });
+    await endSurroundings(this.surroundings);
+    await rm(this.surroundings.folder, { recursive: true, force: true });
   }
+}
+
+async function startSurroundings(
+  { registry, blobs = 'folder' }: ClusterOptions,
+  folder: string,
+): Promise<Surroundings> {
+  const [redis, sentinel, postgres, s3] = await Promise.all([
+    startRedis(),
+    registry === 'sentinel' ? startSentinelGroup() : undefined,
+    startPostgres(),
+    blobs === 's3' ? startS3() : undefined,
+  ]);
+  const address =
+    s3 === undefined
+      ? `dir:${join(folder, 'blobs')}`
+      : `s3://${await s3.bucket()}?endpoint=${s3.endpoint}`;
+  const catalog = await postgres.database();
+  return { redis, sentinel, postgres, s3, blobs: address, catalog, folder };
+}
+
+async function endSurroundings({ redis, sentinel, postgres, s3 }: Surroundings): Promise<void> {
+  await Promise.all([redis.end(), sentinel?.end(), postgres.end(), s3?.end()]);
 }
 
 function isAnswered(client: ChaosClient, model: CheckedModel): Promise<boolean> {
@@ -206,20 +230,19 @@ async function startMembers(
   random: () => number,
   ends: (() => Promise<unknown>)[],
 ): Promise<readonly Member[]> {
-  const { redis, sentinel, postgres, folder } = surroundings;
+  const { redis, sentinel, postgres, s3, catalog, folder } = surroundings;
   const address = sentinel?.address ?? `redis://127.0.0.1:${redis.port}`;
   const registry = ['--registry', address, '--log-level', 'info'];
-  const blobs = ['--blobs', `dir:${join(folder, 'blobs')}`];
-  const stores = [
-    ...['--catalog', await postgres.database(), '--datasets', await postgres.database()],
-    ...blobs,
-  ];
+  const blobs = ['--blobs', surroundings.blobs];
+  const stores = ['--catalog', catalog, '--datasets', await postgres.database(), ...blobs];
+  const keys = s3 === undefined ? {} : s3.environment;
   const start = async (role: Role, id: string, ...flags: readonly string[]): Promise<Member> => {
     const port = async (name: string) => [`--${name}-port`, String(await listeningPort(random))];
     const ports = await Promise.all(['metrics', ...PORTS[role]].map(port));
     const more = (await options.flags?.(role, id, surroundings)) ?? [];
     const all = [...registry, ...flags, ...ports.flat(), ...more];
-    const member = await startMember({ role, id, flags: all, main: options.main });
+    const env = { ...keys, ...options.env?.(role, id) };
+    const member = await startMember({ role, id, flags: all, main: options.main, env });
     ends.push(() => member.kill());
     return member;
   };

@@ -39,12 +39,14 @@ export interface MemberOptions {
   /** All of them, ports too. */
   readonly flags: readonly string[];
   readonly main?: string | undefined;
+  /** Variables of its environment, more than ours. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
 export async function startMember(options: MemberOptions): Promise<Member> {
-  const { role, id, flags } = options;
+  const { role, id, flags, env } = options;
   let { main } = options;
-  let running = await startRole(role, flags, main);
+  let running = await startRole(role, flags, main, env);
   let isUp = true;
   const follow = (process: RoleProcess): void => {
     void process.ended.then(() => {
@@ -69,7 +71,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     resume: () => void process.kill(running.pid, 'SIGCONT'),
     async start(changes = {}) {
       main = changes.main ?? main;
-      running = await startRole(role, [...flags, ...(changes.flags ?? [])], main);
+      running = await startRole(role, [...flags, ...(changes.flags ?? [])], main, env);
       isUp = true;
       follow(running);
     },

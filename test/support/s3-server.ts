@@ -14,6 +14,8 @@ export interface S3Server {
   readonly port: number;
   readonly endpoint: string;
   readonly credentials: typeof CREDENTIALS;
+  /** The same, as a process of ours finds them. */
+  readonly environment: Readonly<Record<string, string>>;
   /** A new bucket's name. */
   bucket(): Promise<string>;
   /** Kills it; what it has is kept. */
@@ -36,6 +38,10 @@ class Server implements S3Server {
   readonly #folder: string;
   readonly port: number;
   readonly credentials = CREDENTIALS;
+  readonly environment = {
+    AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+  };
   #child: ChildProcess | undefined;
   #buckets = 0;
   readonly #onExit = (): void => void this.#child?.kill('SIGKILL');

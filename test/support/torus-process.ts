@@ -68,9 +68,11 @@ function endWithUs(child: ChildProcess): void {
   child.once('exit', () => running.delete(child));
 }
 
-const environment = (): NodeJS.ProcessEnv => {
+type Variables = Readonly<Record<string, string>>;
+
+const environment = (more: Variables = {}): NodeJS.ProcessEnv => {
   const rest = Object.entries(process.env).filter(([name]) => !name.startsWith('TORUS_'));
-  return Object.fromEntries(rest);
+  return { ...Object.fromEntries(rest), ...more };
 };
 
 /** Runs a command of the CLI to its end. */
@@ -105,15 +107,17 @@ export interface RoleProcess extends ServerProcess {
 /**
  * @param flags all of them; ports that are not named are free ones
  * @param main the program, of another checkout
+ * @param env besides this process' own
  */
 export async function startRole(
   role: string,
   flags: readonly string[],
   main = MAIN,
+  env: Variables = {},
 ): Promise<RoleProcess> {
   const ports = (ROLE_PORTS[role] ?? []).flatMap((name) => [`--${name}-port`, '0']);
   const args = [role, ...ports, '--metrics-port', '0', ...flags];
-  return await startServer(`torus ${role} ready`, args, main);
+  return await startServer(`torus ${role} ready`, args, main, env);
 }
 
 /** @param ready how its ready line begins */
@@ -121,11 +125,12 @@ async function startServer(
   ready: string,
   args: readonly string[],
   main = MAIN,
+  env: Variables = {},
 ): Promise<RoleProcess> {
   const startMs = performance.now();
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: environment(),
+    env: environment(env),
   });
   endWithUs(child);
   const output = new Output(child);
