@@ -9,17 +9,20 @@ import {
   answerBrokenConnection,
   httpServerOptions,
   MAX_HEADER_BYTES,
-  REQUEST_TIMEOUT_MS,
 } from '../common/http-limits.ts';
 import type { Log } from '../common/log.ts';
 import type { Metrics } from '../common/metrics.ts';
 import { type Backend, MAX_MESSAGE_BYTES } from '../transport/backend.ts';
 import { checkListen, listenError } from '../transport/listen.ts';
+import { checkAdminListen } from '../transport/tls/admin-listen.ts';
+import type { BearerTokens } from '../transport/tls/bearer-tokens.ts';
+import { createWebServer } from '../transport/tls/http-server.ts';
+import type { ServerTls } from '../transport/tls/tls-files.ts';
 import { whenAnswered } from './answered.ts';
 import { acceptJson, trackBodies } from './body-parsers.ts';
 import * as limits from './limits.ts';
 import { openApiDocument, sharedSchemas } from './openapi-document.ts';
-import { addRefusals, frameworkError } from './refusals.ts';
+import { addRefusals, frameworkError, refuseStrangers } from './refusals.ts';
 import { countRequests } from './request-metrics.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { clusterRoutes } from './routes/cluster.ts';
@@ -46,6 +49,10 @@ export interface GatewayOptions {
   readonly metrics: Metrics;
   /** The operator's --insecure: listening off loopback without TLS is allowed. */
   readonly isInsecure?: boolean;
+  /** Without a CA of clients anybody may connect: see `tokens`. */
+  readonly tls?: ServerTls | undefined;
+  /** Requests to /api bring one of them; undefined: none, for listeners that few can reach. */
+  readonly tokens?: BearerTokens | undefined;
   /** Largest inference request; MAX_MESSAGE_BYTES when absent. */
   readonly maxBodyBytes?: number;
   /** Largest uploaded file; DEFAULT_MAX_UPLOAD_BYTES when absent. */
@@ -70,8 +77,9 @@ export interface Gateway {
  * that is taken
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { host, isInsecure = false } = options;
-  checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
+  const { host, isInsecure = false, tls, tokens } = options;
+  checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed: isInsecure });
+  checkAdminListen({ host, tls, tokens });
   const stopping = new AbortController();
   const app = createServer(options);
   await build(app, options, stopping.signal);
@@ -87,14 +95,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function createServer({ log, headersTimeoutMs }: GatewayOptions): FastifyInstance {
+function createServer(options: GatewayOptions): FastifyInstance {
+  const { log, headersTimeoutMs, tls } = options;
   const http = httpServerOptions(headersTimeoutMs === undefined ? {} : { headersTimeoutMs });
   const app = Fastify({
     logger: false,
-    http,
-    // Fastify sets it anew. Bodies have shorter times of their own.
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionTimeout: limits.IDLE_CONNECTION_TIMEOUT_MS,
+    serverFactory: (handler) => {
+      const server = createWebServer(http, tls && { ...tls, log }, handler);
+      server.keepAliveTimeout = limits.KEEP_ALIVE_TIMEOUT_MS;
+      server.setTimeout(limits.IDLE_CONNECTION_TIMEOUT_MS);
+      return server;
+    },
     keepAliveTimeout: limits.KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
@@ -114,6 +125,7 @@ async function build(
   stopping: AbortSignal,
 ): Promise<void> {
   const { log, metrics, blobs, maxBodyBytes = MAX_MESSAGE_BYTES } = options;
+  refuseStrangers(app, options.tokens);
   closeWhenAnswered(app, stopping);
   countRequests(app, metrics);
   addRefusals(app, log);

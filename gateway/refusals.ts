@@ -2,16 +2,20 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../common/log.ts';
 import { Code, httpStatusOf, StatusError } from '../common/status.ts';
+import type { BearerTokens } from '../transport/tls/bearer-tokens.ts';
 import { ACCEPTED_ENCODINGS } from './body.ts';
 import { answerOf, HttpError } from './http-error.ts';
 
+/** Routes that need no token; '' is what no route takes. */
+const OPEN = ['', '/', '/openapi.json', '/v2'];
 /** After these the rest of the body is not read: the connection can't carry another request. */
-const CLOSING = [408, 413];
+const CLOSING = [401, 408, 413];
 
 function sendError(request: FastifyRequest, reply: FastifyReply, thrown: unknown, log: Log): void {
   const { httpStatus, body, isUnforeseen } = answerOf(thrown);
   if (isUnforeseen) log.error({ err: thrown, url: request.url }, 'request failed');
   if (CLOSING.includes(httpStatus)) reply.header('connection', 'close');
+  if (httpStatus === 401) reply.header('www-authenticate', 'Bearer');
   if (httpStatus === 503) reply.header('retry-after', '1');
   if (httpStatus === httpStatusOf(Code.UNIMPLEMENTED)) {
     reply.header('accept-encoding', ACCEPTED_ENCODINGS);
@@ -37,6 +41,24 @@ function refuseForeignPages(app: FastifyInstance): void {
     const text = 'requests that change something are not taken from pages of other sites';
     throw new StatusError(Code.PERMISSION_DENIED, text);
   });
+}
+
+/** Whoever changes the cluster over this gateway shows that he may. */
+export function refuseStrangers(app: FastifyInstance, tokens: BearerTokens | undefined): void {
+  if (tokens === undefined) return;
+  app.addHook('onRequest', async (request) => {
+    if (isInference(request)) return;
+    tokens.check(request.headers.authorization);
+  });
+}
+
+/**
+ * What the router answers by itself. Told by the route rather than by the address as it came, which
+ * may be written in several ways.
+ */
+function isInference({ routeOptions: { url = '' } }: FastifyRequest): boolean {
+  if (/^\/v2\/repository\/models\//.test(url)) return false;
+  return OPEN.includes(url) || url.startsWith('/v2/');
 }
 
 interface KnownRoute {

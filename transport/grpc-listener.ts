@@ -1,19 +1,13 @@
 // What every gRPC listener takes and promises, whoever carries the calls.
+import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import type { Backend } from './backend.ts';
+import type { ServerTls } from './tls/tls-files.ts';
 
 /** Calls that are open when a drain begins get this long to end; then they are cut. */
 export const DRAIN_TIMEOUT_MS = 30_000;
 /** Streams get less: a watch would hold the drain for as long as its client likes. */
 export const STREAM_DRAIN_TIMEOUT_MS = 2_000;
-
-export interface ServerTls {
-  /** PEM files. */
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** PEM of who signs clients; given, a client without a certificate of theirs is refused. */
-  readonly clientCaFile?: string;
-}
 
 export interface ServeOptions {
   readonly backend: Backend;
@@ -21,9 +15,12 @@ export interface ServeOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly log: Log;
+  /** By default the system's. */
+  readonly clock?: Clock;
   readonly maxMessageBytes?: number;
   readonly defaultDeadlineMs?: number;
-  readonly tls?: ServerTls;
+  /** Files that change are read again, for connections from then on. */
+  readonly tls?: ServerTls | undefined;
   /** Allows plain text off loopback. */
   readonly isInsecure?: boolean;
   /** The flag that sets the port, for the message when it is taken: '--grpc-port'. */

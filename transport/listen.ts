@@ -26,8 +26,8 @@ export interface ListenPolicy {
 export function checkListen(policy: ListenPolicy): void {
   if (policy.hasTls || policy.isInsecureAllowed || isLoopback(policy.host)) return;
   throw failedPrecondition(
-    `refusing to listen on ${policy.host} in plain text: listen on 127.0.0.1, ` +
-      'with a proxy that has TLS in front, or pass --insecure if this network is trusted',
+    `refusing to listen on ${policy.host} in plain text: give --tls-cert and --tls-key, listen ` +
+      'on 127.0.0.1, or pass --insecure if this network is trusted',
   );
 }
 

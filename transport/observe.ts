@@ -1,11 +1,12 @@
 // The listener beside a role's own: /metrics for Prometheus, /livez (its threads answer) and
 // /readyz (it can do its work; what it waits for is listed).
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../common/clock.ts';
 import { answerBrokenConnection, httpServerOptions } from '../common/http-limits.ts';
 import { statusOf } from '../common/status.ts';
 import { checkListen, listenError } from './listen.ts';
+import { createWebServer, type WebTls } from './tls/http-server.ts';
 
 /** Time to send the header lines; after it 408 and the connection ends. */
 const HEADERS_TIMEOUT_MS = 5_000;
@@ -28,6 +29,8 @@ export interface ObserveOptions {
   readonly port: number;
   /** Allows plain text off loopback. */
   readonly isInsecure?: boolean;
+  /** Its clients, probes and scrapers, are asked for no certificate. */
+  readonly tls?: WebTls | undefined;
   readonly clock?: Clock;
   /** HEADERS_TIMEOUT_MS when absent. */
   readonly headersTimeoutMs?: number;
@@ -47,12 +50,13 @@ export interface ObserveServer {
  */
 export async function serveObserve(options: ObserveOptions): Promise<ObserveServer> {
   const isInsecureAllowed = options.isInsecure ?? false;
-  checkListen({ host: options.host, hasTls: false, isInsecureAllowed });
+  checkListen({ host: options.host, hasTls: options.tls !== undefined, isInsecureAllowed });
   const limits = httpServerOptions({
     headersTimeoutMs: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
     requestTimeoutMs: REQUEST_TIMEOUT_MS,
   });
-  const server = createServer(limits, (request, response) => {
+  const tls = options.tls && { ...options.tls, clientCaFile: undefined };
+  const server = createWebServer(limits, tls, (request, response) => {
     answer(options, request, response).catch((thrown: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(`${statusOf(thrown).message}\n`);

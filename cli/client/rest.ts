@@ -2,6 +2,7 @@
 // has the text and the gRPC code, and becomes a StatusError here, once.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import {
   Code,
   type CodeName,
@@ -9,12 +10,14 @@ import {
   StatusError,
   statusOf,
 } from '../../common/status.ts';
-import { postStream } from '../../stores/blobs/http-post.ts';
+import { bodyText, type HttpPeer, httpCall, postStream } from '../../stores/blobs/http-call.ts';
 import { diskError, errnoOf } from '../../stores/disk-error.ts';
 
 export const DEFAULT_SERVER = 'http://127.0.0.1:8000';
 /** A call that is answered with JSON at once; uploads and watches have no such bound. */
 const CALL_TIMEOUT_MS = 30_000;
+
+const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** Told of the bytes sent so far, of all. */
 export type OnBytes = (sentBytes: number, sizeBytes: number) => void;
@@ -43,20 +46,23 @@ export function serverUrl(given: string): string {
 
 /**
  * @param stop ends whatever is under way, with CANCELLED.
+ * @param peer by which certificates the server is known, and what it is shown.
  * @throws INVALID_ARGUMENT when the server's address is none.
  */
 export function restClient(
   server: string,
   stop: AbortSignal = new AbortController().signal,
+  peer: HttpPeer = {},
 ): RestClient {
   const base = serverUrl(server);
-  const request = async (path: string, init: RequestInit): Promise<string> => {
+  const request = async (method: string, path: string, json?: string): Promise<string> => {
     const signal = AbortSignal.any([stop, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+    const withBody = json === undefined ? {} : { body: json, headers: JSON_TYPE };
     try {
-      const response = await fetch(`${base}${path}`, { ...init, signal });
-      const text = await response.text();
-      if (response.ok) return text;
-      throw errorOf(response.status, text, base);
+      const answer = await httpCall(`${base}${path}`, { method, signal, ...withBody }, peer);
+      const text = await bodyText(answer, signal);
+      if (isOk(answer)) return text;
+      throw errorOf(answer.statusCode ?? 0, text, base);
     } catch (thrown) {
       throw unreachable(thrown, base, stop);
     }
@@ -64,11 +70,7 @@ export function restClient(
   return {
     server: base,
     call: async (method, path, body) => {
-      const withBody =
-        body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const text = await request(path, { method, ...withBody });
+      const text = await request(method, path, body === undefined ? body : JSON.stringify(body));
       return text === '' ? undefined : jsonOf(text, base);
     },
     upload: async (path, file, onBytes) => {
@@ -80,7 +82,7 @@ export function restClient(
       const body = contentOf(file, sizeBytes, onBytes);
       try {
         const posted = { headers, body, signal: stop };
-        const { status, text } = await postStream(`${base}${path}`, posted);
+        const { status, text } = await postStream(`${base}${path}`, posted, peer);
         if (status >= 300) throw errorOf(status, text, base);
         return jsonOf(text, base);
       } catch (thrown) {
@@ -90,14 +92,22 @@ export function restClient(
     watch: async function* (path) {
       try {
         const headers = { accept: 'text/event-stream' };
-        const response = await fetch(`${base}${path}`, { headers, signal: stop });
-        if (!response.ok) throw errorOf(response.status, await response.text(), base);
-        if (response.body !== null) yield* events(response.body);
+        const idleTimeoutMs = Number.POSITIVE_INFINITY;
+        const watch = { method: 'GET', headers, signal: stop, idleTimeoutMs };
+        const answer = await httpCall(`${base}${path}`, watch, peer);
+        if (!isOk(answer)) {
+          throw errorOf(answer.statusCode ?? 0, await bodyText(answer, stop), base);
+        }
+        yield* events(answer);
       } catch (thrown) {
         throw unreachable(thrown, base, stop);
       }
     },
   };
+}
+
+function isOk({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
 }
 
 async function sizeOf(file: string): Promise<number> {
@@ -130,10 +140,10 @@ async function* contentOf(
 }
 
 /** The JSON objects of `data:` lines (server-sent events, HTML standard 9.2). */
-async function* events(body: ReadableStream<Uint8Array>): AsyncIterable<unknown> {
+async function* events(body: AsyncIterable<Uint8Array>): AsyncIterable<unknown> {
   const decoder = new TextDecoder();
   let text = '';
-  for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
+  for await (const chunk of body) {
     text += decoder.decode(chunk, { stream: true });
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
       const line = text.slice(0, end).trimEnd();
@@ -185,14 +195,16 @@ function codeOfHttp(status: number): Code {
 function unreachable(thrown: unknown, base: string, stop: AbortSignal): StatusError {
   if (stop.aborted) return new StatusError(Code.CANCELLED, 'interrupted', { cause: thrown });
   if (thrown instanceof StatusError) return thrown;
-  const error = thrown as { name?: string; cause?: { message?: string } };
-  if (error.name === 'TimeoutError') {
+  if ((thrown as { name?: string }).name === 'TimeoutError') {
     return new StatusError(Code.DEADLINE_EXCEEDED, `${base} did not answer within 30 s`);
   }
-  // Of fetch it is a TypeError that has the cause; of node:http it is the cause itself.
-  const errno = errnoOf(thrown) || errnoOf(error.cause);
-  if (errno === '' && error.name !== 'TypeError') return statusOf(thrown);
-  const why = errno || error.cause?.message || String(thrown);
+  const why = errnoOf(thrown);
+  if (why === '') return statusOf(thrown);
+  if (/CERT|SSL|TLS|SELF_SIGNED|ISSUER/.test(why)) {
+    const { message } = statusOf(thrown);
+    const text = `no TLS with ${base}: ${message}: --server-ca names the file of who signed it`;
+    return new StatusError(Code.UNAVAILABLE, text, { cause: thrown });
+  }
   return new StatusError(
     Code.UNAVAILABLE,
     `no Torus answers at ${base} (${why}): start one with 'npm start' or ` +

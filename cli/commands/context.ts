@@ -2,9 +2,19 @@
 import type { Command } from 'commander';
 import { Code, codeOf, invalidArgument, StatusError } from '../../common/status.ts';
 import { Job, JobState } from '../../proto/gen/torus/v1/job.ts';
+import type { HttpPeer } from '../../stores/blobs/http-call.ts';
 import { createOutput, EXIT_INTERRUPTED, JobEnded, type Output } from '../client/output.ts';
 import { startProgress } from '../client/progress.ts';
 import { DEFAULT_SERVER, type RestClient, restClient } from '../client/rest.ts';
+import { variableOf } from '../flags.ts';
+import {
+  authoritiesFlag,
+  clientTlsOf,
+  OWN_CERTIFICATE_FLAGS,
+  type OwnCertificateSettings,
+  SYSTEM,
+  tokensOf,
+} from '../tls-settings.ts';
 
 export interface CommandContext {
   readonly client: RestClient;
@@ -16,37 +26,63 @@ export interface CommandContext {
 /** A command that has not ended so long after a Ctrl-C is ended as it is. */
 const INTERRUPT_GRACE_MS = 1_000;
 
+interface ClientFlags extends OwnCertificateSettings {
+  readonly server: string;
+  readonly json?: boolean;
+  readonly serverCa?: string;
+  readonly adminTokenFile?: string;
+}
+
+const PEER_FLAGS = [
+  authoritiesFlag('--server-ca', 'the gateway'),
+  ...OWN_CERTIFICATE_FLAGS,
+  ['--admin-token-file <file>', 'token to show to the gateway, its first line'],
+] as const;
+
 type Action = (context: CommandContext, command: Command) => Promise<void>;
 
 /**
- * Adds --server and --json, runs the action, and turns what it throws into text and an exit code.
+ * Adds --server, --json and what a server over TLS asks for, runs the action, and turns what it
+ * throws into text and an exit code.
  */
 export function clientCommand(command: Command, action: Action): Command {
-  return command
+  command
     .addOption(
       command
         .createOption('--server <url>', 'the gateway of a running Torus')
         .default(DEFAULT_SERVER)
         .env('TORUS_SERVER'),
     )
-    .option('--json', 'print JSON, for programs')
-    .action(async (..._args: unknown[]) => {
-      const { server, json } = command.opts<{ server: string; json?: boolean }>();
-      const { signal, stopListening } = listenForInterrupt();
-      const output = createOutput(
-        json === true,
-        (text) => process.stdout.write(text),
-        (text) => process.stderr.write(text),
-      );
-      try {
-        await action({ client: restClient(server, signal), output, signal }, command);
-      } catch (thrown) {
-        process.exitCode = output.error(thrown);
-        if (signal.aborted) process.exitCode = EXIT_INTERRUPTED;
-      } finally {
-        stopListening();
-      }
-    });
+    .option('--json', 'print JSON, for programs');
+  for (const [flag, text] of PEER_FLAGS) {
+    command.addOption(command.createOption(flag, text).env(variableOf(flag)));
+  }
+  return command.action(async (..._args: unknown[]) => {
+    const { server, json, ...peer } = command.opts<ClientFlags>();
+    const { signal, stopListening } = listenForInterrupt();
+    const output = createOutput(
+      json === true,
+      (text) => process.stdout.write(text),
+      (text) => process.stderr.write(text),
+    );
+    try {
+      const client = restClient(server, signal, peerOf(peer));
+      await action({ client, output, signal }, command);
+    } catch (thrown) {
+      process.exitCode = output.error(thrown);
+      if (signal.aborted) process.exitCode = EXIT_INTERRUPTED;
+    } finally {
+      stopListening();
+    }
+  });
+}
+
+/** @throws FAILED_PRECONDITION for files that can't be read */
+function peerOf(flags: Omit<ClientFlags, 'server'>): HttpPeer {
+  return {
+    tls: clientTlsOf(flags.serverCa ?? SYSTEM, flags),
+    bearerToken: tokensOf(flags.adminTokenFile)?.own,
+  };
 }
 
 function listenForInterrupt(): { signal: AbortSignal; stopListening(): void } {

@@ -7,6 +7,7 @@ import { variableOf } from '../flags.ts';
 import { BLOBS_FORM, CATALOG_FORM, DATASETS_FORM, REGISTRY_FORM } from '../roles/addresses.ts';
 import type { StartRole } from '../roles/role-process.ts';
 import { type RoleName, readRoleSettings } from '../roles/settings.ts';
+import { authoritiesFlag, LISTENER_TLS_FLAGS, OWN_CERTIFICATE_FLAGS } from '../tls-settings.ts';
 import { serverFlags } from './server-flags.ts';
 
 type ValueFlag = readonly [flag: string, text: string];
@@ -26,9 +27,19 @@ const SPANS: readonly ValueFlag[] = [
     'part of the calls without a traceparent that is traced (default 0.01)',
   ],
 ];
+const TOKEN: ValueFlag = ['--admin-token-file <file>', 'token to show to control, its first line'];
+const ASKED_TOKEN: ValueFlag = [
+  '--admin-token-file <file>',
+  'tokens, one a line: who changes the cluster has to bring one',
+];
+const CALLS_CONTROL: readonly ValueFlag[] = [
+  authoritiesFlag('--control-ca', 'control, and blobs that it serves,'),
+  ...OWN_CERTIFICATE_FLAGS,
+];
 const COMMON: readonly ValueFlag[] = [
   ['--host <address>', 'address of every listener (default 127.0.0.1)'],
   ['--metrics-port <port>', '/metrics, /livez, /readyz (default 8002)'],
+  ...LISTENER_TLS_FLAGS,
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];
 const ID: ValueFlag = ['--id <name>', 'its name (default: of the host and the process)'];
@@ -61,6 +72,8 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
         'where models run that do not say: inline, worker, auto (default auto)',
       ],
       BUSY_POLL_FLAG,
+      ...CALLS_CONTROL,
+      TOKEN,
       ...SPANS,
     ],
     examples: `
@@ -76,6 +89,10 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ['--grpc-port <port>', 'inference over gRPC (default 8001)'],
       ['--control <address>', 'HOST:PORT of control, for RepositoryModelLoad and -Unload'],
       BUSY_POLL_FLAG,
+      authoritiesFlag('--node-ca', 'nodes'),
+      ['--node-server-name <name>', "name in nodes' certificates (default: their address's host)"],
+      ...CALLS_CONTROL,
+      TOKEN,
       ...SPANS,
     ],
     examples: `
@@ -87,6 +104,7 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ...STORES,
       ['--admin-port <port>', 'admin gRPC, torus/v1 (default 8003)'],
       ['--blob-port <port>', 'blobs over HTTP (default 8004)'],
+      ASKED_TOKEN,
       ID,
     ],
     examples: `
@@ -100,20 +118,36 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ['--router <address>', 'HOST:PORT of a router (default 127.0.0.1:8001)'],
       ['--control <address>', 'HOST:PORT of control (default 127.0.0.1:8003)'],
       ['--blobs <url>', "control's blob listener, for uploads (default http://127.0.0.1:8004)"],
+      authoritiesFlag('--router-ca', 'the router'),
+      ...CALLS_CONTROL,
+      [
+        '--admin-token-file <file>',
+        'tokens, one a line: asked of who calls /api; control is shown the first',
+      ],
     ],
     examples: `
   torus gateway --router router:8001 --control control:8003 --blobs http://control:8004`,
   },
   ingest: {
     about: 'start ingest: it takes import jobs, of data sets and of models',
-    flags: [...STORES, ['--data <dir>', 'files of running imports (default ./data-ingest)']],
+    flags: [
+      ...STORES,
+      ['--data <dir>', 'files of running imports (default ./data-ingest)'],
+      ...CALLS_CONTROL,
+      TOKEN,
+    ],
     examples: `
   torus ingest ${SHARED} \\
       --blobs 's3://models?region=eu-central-1' --datasets postgres://torus@db/torus`,
   },
   trainer: {
     about: 'start a trainer: it takes training jobs',
-    flags: [...STORES, ['--data <dir>', 'files of running jobs (default ./data-trainer)']],
+    flags: [
+      ...STORES,
+      ['--data <dir>', 'files of running jobs (default ./data-trainer)'],
+      ...CALLS_CONTROL,
+      TOKEN,
+    ],
     examples: `
   torus trainer ${SHARED} \\
       --blobs 's3://models?region=eu-central-1' --datasets postgres://torus@db/torus`,

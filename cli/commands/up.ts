@@ -4,6 +4,7 @@ import { BUSY_POLL_FLAG } from '../busy-poll.ts';
 import { createOutput } from '../client/output.ts';
 import { variableOf } from '../flags.ts';
 import { IO_THREADS_FLAG } from '../io-threads.ts';
+import { LISTENER_TLS_FLAGS } from '../tls-settings.ts';
 import { readUpSettings } from '../up/settings.ts';
 import { serverFlags } from './server-flags.ts';
 
@@ -41,6 +42,11 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   [
     '--trace-sample <ratio>',
     'of the calls that come without a traceparent, this part is traced (default 0.01)',
+  ],
+  ...LISTENER_TLS_FLAGS,
+  [
+    '--admin-token-file <file>',
+    'tokens, one a line: who changes the cluster has to bring one (asked off loopback)',
   ],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent (default warn)'],
 ];

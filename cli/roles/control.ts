@@ -9,6 +9,9 @@ import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { Health, healthService } from '../../transport/services/health.ts';
 import { withReflection } from '../../transport/services/reflection.ts';
+import { checkAdminListen } from '../../transport/tls/admin-listen.ts';
+import { withTokens } from '../../transport/tls/bearer-tokens.ts';
+import { serverTlsOf, tokensOf } from '../tls-settings.ts';
 import { serveBlobPort } from '../up/blob-port.ts';
 import { repositoryCalls } from './repository-calls.ts';
 import type { RoleContext, RunningRole } from './role-process.ts';
@@ -24,17 +27,21 @@ export async function runControl(context: RoleContext<'control'>): Promise<Runni
     id: settings.id ?? processId(),
     timing: CLUSTER_TIMING,
   });
-  const blobs = await serveBlobPort(stores.blobs, { host, isInsecure, blobPort });
+  const tls = serverTlsOf(settings);
+  const tokens = tokensOf(settings.adminTokenFile);
+  checkAdminListen({ host, tls, tokens });
+  const listen = { host, isInsecure, blobPort, tls: tls && { ...tls, log }, tokens };
+  const blobs = await serveBlobPort(stores.blobs, listen);
   const health = new Health();
   health.set('', true);
   const services = mergeBackends([
-    control.backend,
-    repositoryCalls(control, log),
+    withTokens(control.backend, tokens),
+    withTokens(repositoryCalls(control, log), tokens),
     healthService(health, log),
   ]);
   const admin = await serveGrpc({
     backend: withReflection(services, readDescriptors(), log),
-    ...{ host, isInsecure, port, portFlag: '--admin-port', log },
+    ...{ host, isInsecure, port, portFlag: '--admin-port', log, tls },
   });
   closers.add('blob listener', () => blobs.stop());
   // The lead goes to another one at once; then callers are told to go.

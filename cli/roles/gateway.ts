@@ -8,9 +8,10 @@ import { ModelServiceService } from '../../proto/gen/torus/v1/model_service.ts';
 import { httpBlobs } from '../../stores/blobs/http-client.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
 import { methodsOf } from '../../transport/definition.ts';
-import { connect } from '../../transport/grpcjs/client.ts';
 import { pathsOf } from '../../transport/late-backend.ts';
 import { formatAddress } from '../../transport/listen.ts';
+import { clientTlsOf, serverTlsOf, tokensOf } from '../tls-settings.ts';
+import { controlPeer } from './control-peer.ts';
 import type { RoleContext, RunningRole } from './role-process.ts';
 
 const ADMIN_METHODS = new Map(
@@ -24,9 +25,11 @@ export async function runGateway(context: RoleContext<'gateway'>): Promise<Runni
   const inference = connectGrpc({
     address: settings.router,
     methods: pathsOf([GRPCInferenceServiceDefinition]),
+    tls: clientTlsOf(settings.routerCa, settings),
   });
-  const admin = connect({ address: settings.control, methods: ADMIN_METHODS });
-  const blobs = httpBlobs(settings.blobs);
+  const peer = controlPeer(settings);
+  const admin = connectGrpc({ address: settings.control, methods: ADMIN_METHODS, ...peer });
+  const blobs = httpBlobs(settings.blobs, peer);
   closers.add('connections', async () => {
     inference.close();
     admin.close();
@@ -35,6 +38,8 @@ export async function runGateway(context: RoleContext<'gateway'>): Promise<Runni
   const { host, httpPort: port, insecure: isInsecure } = settings;
   const gateway = await startGateway({
     ...{ host, port, isInsecure, log, metrics, inference, admin, blobs },
+    tls: serverTlsOf(settings),
+    tokens: tokensOf(settings.adminTokenFile),
   });
   closers.add('gateway', () => gateway.stop());
   return { addresses: { http: formatAddress(host, gateway.port) }, waitingFor: () => [] };

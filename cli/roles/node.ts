@@ -16,11 +16,13 @@ import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { healthService } from '../../transport/services/health.ts';
 import { withReflection } from '../../transport/services/reflection.ts';
+import { serverTlsOf } from '../tls-settings.ts';
 import { lockDataFolder } from '../up/data-lock.ts';
 import { NODE_PATHS } from '../up/node-paths.ts';
 import { openFirst } from '../up/plane-listener.ts';
 import { openPlaneTracing } from '../up/plane-tracing.ts';
 import { VERSION } from '../up/version.ts';
+import { controlPeer } from './control-peer.ts';
 import type { RoleContext, RunningRole } from './role-process.ts';
 import { advertisedAddress } from './settings.ts';
 
@@ -38,6 +40,7 @@ export async function runNode(context: RoleContext<'node'>): Promise<RunningRole
   const blobs = await openBlobReader(settings.blobs, {
     registry: settings.registry,
     mayBeAway: true,
+    peer: controlPeer(settings),
   });
   closers.add('blobs', () => blobs.close());
   const tracing = await openPlaneTracing(settings, metrics);
@@ -45,7 +48,7 @@ export async function runNode(context: RoleContext<'node'>): Promise<RunningRole
   const late = new LateBackend(NODE_PATHS);
   const { host, insecure: isInsecure, nodePort: port } = settings;
   const listener = await openFirst({
-    settings: { host, isInsecure, ioThreads: 1 },
+    settings: { host, isInsecure, ioThreads: 1, tls: serverTlsOf(settings) },
     ...{ name: id, backend: late, port, portFlag: '--node-port', metrics, log },
   });
   closers.add('listener', () => listener.stop());

@@ -9,8 +9,9 @@ import {
   RepositoryModelUnloadResponse,
 } from '../../proto/gen/inference/grpc_service.ts';
 import type { ControlHooks } from '../../router/cluster-service.ts';
+import type { HttpPeer } from '../../stores/blobs/http-call.ts';
 import type { Backend, MethodKind } from '../../transport/backend.ts';
-import { connect } from '../../transport/grpcjs/client.ts';
+import { connectGrpc } from '../../transport/client/client.ts';
 import { invokeUnary } from '../../transport/invoke.ts';
 import { codecOf, defineService, unary } from '../../transport/service.ts';
 
@@ -57,8 +58,8 @@ export interface RepositoryConnection {
 }
 
 /** @param address host:port of control's admin listener */
-export function connectRepository(address: string): RepositoryConnection {
-  const link = connect({ address, methods: METHODS });
+export function connectRepository(address: string, peer: HttpPeer = {}): RepositoryConnection {
+  const link = connectGrpc({ address, methods: METHODS, ...peer });
   const call = async (path: string, request: Uint8Array): Promise<void> => {
     await invokeUnary(link, path, request, { timeoutMs: TIMEOUT_MS });
   };

@@ -12,6 +12,8 @@ import {
 import { formatAddress } from '../../transport/listen.ts';
 import { serveObserve } from '../../transport/observe.ts';
 import { aborted, endSoon, stopOnSignals } from '../stopping.ts';
+import { countCertificate } from '../tls-metrics.ts';
+import { serverTlsOf } from '../tls-settings.ts';
 import { Closers } from '../up/closers.ts';
 import type { RoleName, RoleSettings } from './settings.ts';
 
@@ -47,6 +49,8 @@ export async function runRole<R extends RoleName>(
   const metrics = createMetrics();
   collectProcessMetrics(metrics);
   collectLoopLag(metrics, 'main');
+  const tls = serverTlsOf(settings);
+  countCertificate(metrics, tls);
   const closers = new Closers(log);
   const stopping = stopOnSignals(STOP_TIMEOUT_MS);
   const onFatal = (error: Error): void => {
@@ -58,7 +62,7 @@ export async function runRole<R extends RoleName>(
     let running: RunningRole | undefined;
     const { host, metricsPort, insecure } = settings;
     const observe = await serveObserve({
-      ...{ host, port: metricsPort, isInsecure: insecure },
+      ...{ host, port: metricsPort, isInsecure: insecure, tls: tls && { ...tls, log } },
       waitingFor: async () =>
         stopping.signal.aborted
           ? ['the end: it is shutting down']

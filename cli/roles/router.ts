@@ -10,9 +10,11 @@ import { connectGrpc } from '../../transport/client/client.ts';
 import { formatAddress } from '../../transport/listen.ts';
 import { listenerMetrics } from '../../transport/server/listener-metrics.ts';
 import { serveGrpc } from '../../transport/server/serve-grpc.ts';
+import { clientTlsOf, serverTlsOf } from '../tls-settings.ts';
 import { lockDataFolder } from '../up/data-lock.ts';
 import { openPlaneTracing } from '../up/plane-tracing.ts';
 import { VERSION } from '../up/version.ts';
+import { controlPeer } from './control-peer.ts';
 import { connectRepository } from './repository-calls.ts';
 import type { RoleContext, RunningRole } from './role-process.ts';
 
@@ -26,14 +28,18 @@ export async function runRouter(context: RoleContext<'router'>): Promise<Running
   closers.add('registry', () => registry.close());
   const tracing = await openPlaneTracing(settings, metrics);
   closers.add('spans', () => tracing.close());
-  const control = settings.control === undefined ? undefined : connectRepository(settings.control);
+  const control =
+    settings.control === undefined
+      ? undefined
+      : connectRepository(settings.control, controlPeer(settings));
   closers.add('connection to control', () => control?.close());
   const routes = await openRouteFile({ folder: settings.data, clock, log });
   closers.add('routes', () => routes.close());
+  const nodeTls = clientTlsOf(settings.nodeCa, settings, settings.nodeServerName);
   const router = startRouter({
     ...{ registry, clock, log, metrics, routes, random: Math.random, version: VERSION },
     connect: (address) =>
-      connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE }),
+      connectGrpc({ address, methods: NODE_METHODS, keepalive: NODE_KEEPALIVE, tls: nodeTls }),
     tracer: tracing.router,
     ...(control && { control: control.hooks }),
   });
@@ -44,6 +50,7 @@ export async function runRouter(context: RoleContext<'router'>): Promise<Running
   const listener = await serveGrpc({
     ...{ backend, host, port, portFlag: '--grpc-port', isInsecure, log, onLimit: counts.onLimit },
     ...(raw && { raw }),
+    tls: serverTlsOf(settings),
   });
   counts.watch(listener);
   closers.add('listener', async () => {

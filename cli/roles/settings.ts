@@ -22,6 +22,13 @@ import {
   yes,
 } from '../setting-kinds.ts';
 import {
+  authorities,
+  listenerTls,
+  ownCertificate,
+  tlsClashes,
+  tokenFile,
+} from '../tls-settings.ts';
+import {
   blobsAddress,
   catalogAddress,
   datasetsAddress,
@@ -52,7 +59,16 @@ const advertise = z
   .optional();
 
 /** Of every role. */
-const process_ = { host, insecure: yes, metricsPort: port(DEFAULT_PORTS.metrics), logLevel };
+const process_ = {
+  ...{ host, insecure: yes, metricsPort: port(DEFAULT_PORTS.metrics), logLevel },
+  ...listenerTls,
+};
+/** Of those that call control, or read blobs from it. */
+const callsControl = {
+  controlCa: authorities,
+  ...ownCertificate,
+  adminTokenFile: tokenFile,
+};
 const spans = { traceOtlp, traceSample };
 const stores = { catalog: catalogAddress, blobs: blobsAddress, datasets: datasetsAddress };
 
@@ -60,6 +76,7 @@ const schemas = {
   node: z.object({
     ...process_,
     ...spans,
+    ...callsControl,
     registry: registryAddress,
     blobs: blobsAddress,
     data: folder('./data-node'),
@@ -79,6 +96,9 @@ const schemas = {
     grpcPort: port(DEFAULT_PORTS.grpc),
     busyPollUs,
     control: peerAddress("control's admin listener").optional(),
+    ...callsControl,
+    nodeCa: authorities,
+    nodeServerName: z.string().min(1, 'must be a name').optional(),
   }),
   control: z.object({
     ...process_,
@@ -86,10 +106,13 @@ const schemas = {
     ...stores,
     adminPort: port(DEFAULT_PORTS.admin),
     blobPort: port(DEFAULT_PORTS.blob),
+    adminTokenFile: tokenFile,
     id,
   }),
   gateway: z.object({
     ...process_,
+    ...callsControl,
+    routerCa: authorities,
     httpPort: port(DEFAULT_PORTS.http),
     router: peerAddress('a router').default(formatAddress(DEFAULT_HOST, DEFAULT_PORTS.grpc)),
     control: peerAddress("control's admin listener").default(
@@ -102,12 +125,14 @@ const schemas = {
   }),
   ingest: z.object({
     ...process_,
+    ...callsControl,
     registry: registryAddress,
     ...stores,
     data: folder('./data-ingest'),
   }),
   trainer: z.object({
     ...process_,
+    ...callsControl,
     registry: registryAddress,
     ...stores,
     data: folder('./data-trainer'),
@@ -128,7 +153,12 @@ export function readRoleSettings<R extends RoleName>(role: R, flags: RawFlags): 
     const untold = `--advertise: is needed with --host ${settings.host}: where routers reach it`;
     const isOwn = role === 'control' && /^https?:/.test(String(settings.blobs));
     const own = '--blobs: http: is what control itself serves; give it s3:, redis: or dir:';
-    return [...portClashes(ports), ...(isUntold ? [untold] : []), ...(isOwn ? [own] : [])];
+    return [
+      ...portClashes(ports),
+      ...tlsClashes(settings),
+      ...(isUntold ? [untold] : []),
+      ...(isOwn ? [own] : []),
+    ];
   };
   const schema: z.ZodType<RoleSettings<R>> = schemas[role] as never;
   return readSettings(schema, flags, { clashes, secret: SECRET }) as RoleSettings<R>;

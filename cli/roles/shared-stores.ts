@@ -10,6 +10,7 @@ import { openBlobs } from '../../stores/blobs/open.ts';
 import type { DatasetStore } from '../../stores/datasets/datasets.ts';
 import { openDatasets } from '../../stores/datasets/open.ts';
 import { openDocuments } from '../../stores/documents/open.ts';
+import { controlPeer } from './control-peer.ts';
 import { type Reachable, watchReachable } from './reachable.ts';
 import type { RoleContext } from './role-process.ts';
 
@@ -36,7 +37,11 @@ export async function openSharedStores(
   closers.add('registry', () => registry.close());
   const documents = await openDocuments(settings.catalog, { mayBeAway: true });
   closers.add('catalog', () => documents.close());
-  const blobs = await openBlobs(settings.blobs, { registry: settings.registry, mayBeAway: true });
+  const blobs = await openBlobs(settings.blobs, {
+    registry: settings.registry,
+    mayBeAway: true,
+    peer: controlPeer(settings),
+  });
   closers.add('blobs', () => blobs.close());
   const datasets = await openDatasets(settings.datasets, { mayBeAway: true });
   closers.add('data sets', () => datasets.close());

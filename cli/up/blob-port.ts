@@ -3,9 +3,14 @@ import type { AddressInfo } from 'node:net';
 import type { BlobStore } from '../../stores/blobs/blobs.ts';
 import { serveBlobs } from '../../stores/blobs/http-server.ts';
 import { checkListen, listenError } from '../../transport/listen.ts';
+import type { BearerTokens } from '../../transport/tls/bearer-tokens.ts';
+import type { WebTls } from '../../transport/tls/http-server.ts';
 import type { UpSettings } from './settings.ts';
 
-type BlobPortSettings = Pick<UpSettings, 'host' | 'blobPort' | 'isInsecure'>;
+interface BlobPortSettings extends Pick<UpSettings, 'host' | 'blobPort' | 'isInsecure'> {
+  readonly tls: WebTls | undefined;
+  readonly tokens: BearerTokens | undefined;
+}
 
 export interface BlobPort {
   readonly port: number;
@@ -19,9 +24,9 @@ export async function serveBlobPort(
   blobs: BlobStore,
   settings: BlobPortSettings,
 ): Promise<BlobPort> {
-  const { host, blobPort, isInsecure } = settings;
-  checkListen({ host, hasTls: false, isInsecureAllowed: isInsecure });
-  const server = serveBlobs(blobs);
+  const { host, blobPort, isInsecure, tls, tokens } = settings;
+  checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed: isInsecure });
+  const server = serveBlobs(blobs, { tls, tokens });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(host, blobPort, '--blob-port', cause)));
     server.listen(blobPort, host, resolve);

@@ -101,6 +101,7 @@ class DataPlane implements LeadFunctions {
     for (const { calls } of this.#data.sides) {
       serveThread(calls, new Map([[ROUTER, backend], ...nodes]));
     }
+    serveThread(this.#data.callsPort, new Map([[ROUTER, backend]]));
     return {
       grpcPort: this.#listener.port,
       nodePorts: [...this.#nodes.values()].map(({ listener }) => listener.port),
@@ -210,9 +211,9 @@ class DataPlane implements LeadFunctions {
       await node.stop();
     }
     await this.#tracing?.close();
-    const { registryPorts, controlPort, sides } = this.#data;
+    const { registryPorts, controlPort, callsPort, sides } = this.#data;
     const sidePorts = sides.flatMap(({ calls, functions }) => [calls, functions]);
-    for (const port of [...registryPorts, controlPort, ...sidePorts]) port.close();
+    for (const port of [...registryPorts, controlPort, callsPort, ...sidePorts]) port.close();
     // The answer to this call goes out first; then nothing keeps the thread.
     setImmediate(() => parentPort?.close());
   };

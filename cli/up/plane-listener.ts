@@ -10,7 +10,7 @@ import { checkPortFree } from '../../transport/sockets.ts';
 import type { UpSettings } from './settings.ts';
 
 export interface PlaneListenerOptions {
-  readonly settings: Pick<UpSettings, 'host' | 'isInsecure' | 'ioThreads'>;
+  readonly settings: Pick<UpSettings, 'host' | 'isInsecure' | 'ioThreads' | 'tls'>;
   /** Whose it is: 'router', or a node's id. */
   readonly name: string;
   readonly backend: Backend;
@@ -30,10 +30,10 @@ export async function openFirst(options: PlaneListenerOptions): Promise<OwnGrpcL
 /** Another thread's, on the port of the first. @throws as serveGrpc */
 export async function openBeside(options: PlaneListenerOptions): Promise<OwnGrpcListener> {
   const { settings, name, backend, port, portFlag, metrics, log } = options;
-  const { host, isInsecure, ioThreads } = settings;
+  const { host, isInsecure, ioThreads, tls } = settings;
   const counts = listenerMetrics(metrics, name);
   const listener = await serveGrpc({
-    ...{ backend, host, port, portFlag, isInsecure, log },
+    ...{ backend, host, port, portFlag, isInsecure, log, tls },
     onLimit: counts.onLimit,
     isPortShared: ioThreads > 1,
     limits: limitsOfThread(ioThreads),

@@ -6,20 +6,24 @@ import type { MetricsSnapshot } from '../../common/metrics.ts';
 import { unavailable } from '../../common/status.ts';
 import { serveRegistry } from '../../registry/port.ts';
 import type { Registry } from '../../registry/registry.ts';
+import type { Backend } from '../../transport/backend.ts';
+import { callThread } from '../../transport/handover/calling-thread.ts';
 import {
   callOverPort,
   type PortCaller,
   type PortFunctions,
   servePort,
 } from '../../transport/port-calls.ts';
-import type {
-  LeadData,
-  LeadFunctions,
-  LeadOpened,
-  PlaneAddresses,
-  SideData,
-  SideFunctions,
-  SidePorts,
+import {
+  type LeadData,
+  type LeadFunctions,
+  type LeadOpened,
+  type Methods,
+  type PlaneAddresses,
+  ROUTER,
+  type SideData,
+  type SideFunctions,
+  type SidePorts,
 } from './plane.ts';
 import type { UpSettings } from './settings.ts';
 
@@ -36,6 +40,8 @@ export interface PlaneThreadOptions {
 export interface PlaneThread {
   /** Opens all listeners. */
   start(): Promise<PlaneAddresses>;
+  /** The router, as the gateway of this process calls it. */
+  router(methods: Methods): Backend;
   snapshots(): Promise<readonly MetricsSnapshot[]>;
   /** What is not ready yet; empty: ready. */
   waitingFor(): Promise<readonly string[]>;
@@ -50,14 +56,18 @@ export interface PlaneThread {
 export function startPlaneThread(options: PlaneThreadOptions): PlaneThread {
   const { ioThreads } = options.settings;
   const pairs = Array.from({ length: ioThreads - 1 }, () => sideChannel());
+  const gateway = new MessageChannel();
+  const calling = callThread(gateway.port1);
   const lead = startLead(
     options,
+    gateway.port2,
     pairs.map(({ lead }) => lead),
   );
   const sides = pairs.map(({ side }, at) => startSide(options, side, at + 2));
   const all = [lead, ...sides];
   return {
     ended: Promise.all(all.map(({ ended }) => ended)),
+    router: (methods) => calling.backend(ROUTER, methods),
     async start() {
       const opened = await lead.start();
       await Promise.all(sides.map((side) => side.start(opened)));
@@ -80,6 +90,7 @@ export function startPlaneThread(options: PlaneThreadOptions): PlaneThread {
     },
     async stop() {
       for (const thread of all) thread.mayEnd();
+      calling.close();
       await Promise.allSettled(sides.map((side) => side.stop()));
       await lead.stop();
     },
@@ -108,6 +119,7 @@ function registryPort({ registry }: PlaneThreadOptions): MessagePort {
 
 function startLead(
   options: PlaneThreadOptions,
+  callsPort: MessagePort,
   sides: readonly SidePorts[],
 ): LeadFunctions & Thread {
   const { settings, folders } = options;
@@ -123,10 +135,11 @@ function startLead(
     startId: randomBytes(8).toString('hex'),
     registryPorts,
     controlPort: control.port2,
+    callsPort,
     sides,
   };
   const sidePorts = sides.flatMap(({ calls, functions }) => [calls, functions]);
-  const ports = [...registryPorts, control.port2, ...sidePorts];
+  const ports = [...registryPorts, control.port2, callsPort, ...sidePorts];
   const { call, ...thread } = startThread('data-plane', data, ports, options.onFatal);
   return {
     ...thread,

@@ -28,6 +28,8 @@ export interface LeadData {
   /** Functions of the main thread (transport/port-calls.ts): PlaneControl. */
   readonly controlPort: MessagePort;
   readonly sides: readonly SidePorts[];
+  /** Calls of the main thread for the router (transport/handover/). */
+  readonly callsPort: MessagePort;
 }
 
 /** Given to a side thread when it starts. */

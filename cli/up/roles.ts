@@ -15,10 +15,8 @@ import { startGateway } from '../../gateway/gateway.ts';
 import { type Ingest, startIngest } from '../../ingest/ingest.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/inference/grpc_service.ts';
 import { MemoryRegistry } from '../../registry/memory.ts';
-import { httpBlobs } from '../../stores/blobs/http-client.ts';
 import { startTrainer } from '../../trainer/trainer.ts';
-import { connectGrpc } from '../../transport/client/client.ts';
-import { connect } from '../../transport/grpcjs/client.ts';
+import type { GrpcListener } from '../../transport/grpc-listener.ts';
 import { serveGrpc } from '../../transport/grpcjs/server.ts';
 import { pathsOf } from '../../transport/late-backend.ts';
 import { formatAddress } from '../../transport/listen.ts';
@@ -27,6 +25,10 @@ import { mergeBackends } from '../../transport/service.ts';
 import { readDescriptors } from '../../transport/services/descriptors.ts';
 import { Health, healthService } from '../../transport/services/health.ts';
 import { withReflection } from '../../transport/services/reflection.ts';
+import { checkAdminListen } from '../../transport/tls/admin-listen.ts';
+import { type BearerTokens, withTokens } from '../../transport/tls/bearer-tokens.ts';
+import { countCertificate } from '../tls-metrics.ts';
+import { tokensOf } from '../tls-settings.ts';
 import { serveBlobPort } from './blob-port.ts';
 import type { Closers } from './closers.ts';
 import { type PlaneThread, startPlaneThread } from './plane-thread.ts';
@@ -63,31 +65,25 @@ export interface RolesOptions {
 
 export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   const { settings, stores, rootLog, closers, onFatal } = options;
-  const { host, isInsecure } = settings;
+  const { host, isInsecure, tls } = settings;
+  const tokens = tokensOf(settings.adminTokenFile);
+  checkAdminListen({ host, tls, tokens });
   const { catalog, blobs, datasets } = stores;
   const metrics = createMetrics();
   collectProcessMetrics(metrics);
   collectLoopLag(metrics, 'main');
+  countCertificate(metrics, tls);
   const registry = new MemoryRegistry(systemClock);
   closers.add('registry', () => registry.close());
   const shared = { catalog, blobs, datasets, registry, clock: systemClock, dateMs: Date.now };
   const logOf = (role: string): Log => rootLog.child({ role });
 
-  const controlLog = logOf('control');
-  const id = `${hostname()}-${process.pid}`;
-  const timing = SINGLE_PROCESS_TIMING;
-  const control = await startControl({ ...shared, id, timing, log: controlLog, metrics });
-  closers.add('control', () => control.stop());
-  const health = new Health();
-  health.set('', true);
-  const services = mergeBackends([control.backend, healthService(health, controlLog)]);
-  const admin = await serveGrpc({
-    backend: withReflection(services, readDescriptors(), controlLog),
-    ...{ host, isInsecure, port: settings.adminPort, portFlag: '--admin-port', log: controlLog },
+  const control = await startControl({
+    ...{ ...shared, id: `${hostname()}-${process.pid}`, timing: SINGLE_PROCESS_TIMING },
+    ...{ log: logOf('control'), metrics },
   });
-  closers.add('admin listener', () => admin.stop());
-  const blobPort = await serveBlobPort(blobs, settings);
-  closers.add('blob listener', () => blobPort.stop());
+  closers.add('control', () => control.stop());
+  const admin = await listenForControl(options, control, logOf('control'), tokens);
 
   const plane = startPlane(options, registry, control, onFatal);
   const { grpcPort } = await plane.start();
@@ -108,22 +104,18 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
   });
   closers.add('trainer', () => trainer.stop());
 
-  const inferenceLink = connectGrpc({ address: grpc, methods: INFERENCE_METHODS });
-  const adminLink = connect({ address: admin.address, methods: control.backend.methods });
-  closers.add('gateway connections', () => {
-    inferenceLink.close();
-    adminLink.close();
-  });
   const gateway = await startGateway({
-    ...{ host, isInsecure, port: settings.httpPort, log: logOf('gateway'), metrics },
-    inference: inferenceLink,
-    admin: adminLink,
-    blobs: httpBlobs(`http://${formatAddress(host, blobPort.port)}`),
+    ...{ host, isInsecure, port: settings.httpPort, log: logOf('gateway'), metrics, tls, tokens },
+    // In one process nobody has to be asked who he is.
+    inference: plane.router(INFERENCE_METHODS),
+    admin: control.backend,
+    blobs,
   });
   closers.add('gateway', () => gateway.stop());
   const waitingFor = async (): Promise<readonly string[]> => await plane.waitingFor();
   const observe = await serveObserve({
     ...{ host, isInsecure, port: settings.metricsPort, waitingFor },
+    tls: tls && { ...tls, log: rootLog },
     metrics: async () => renderMetrics([await snapshot(metrics), ...(await plane.snapshots())]),
   });
   closers.add('metrics listener', () => observe.stop());
@@ -137,6 +129,31 @@ export async function startRoles(options: RolesOptions): Promise<RunningRoles> {
     ingest,
     waitingFor,
   };
+}
+
+/** Control's listeners: the admin API, and blobs over HTTP. */
+async function listenForControl(
+  { settings, stores, closers }: RolesOptions,
+  control: Control,
+  log: Log,
+  tokens: BearerTokens | undefined,
+): Promise<GrpcListener> {
+  const { host, isInsecure, adminPort: port, tls } = settings;
+  const health = new Health();
+  health.set('', true);
+  const backend = mergeBackends([withTokens(control.backend, tokens), healthService(health, log)]);
+  const admin = await serveGrpc({
+    backend: withReflection(backend, readDescriptors(), log),
+    ...{ host, isInsecure, port, portFlag: '--admin-port', log, tls },
+  });
+  closers.add('admin listener', () => admin.stop());
+  const blobPort = await serveBlobPort(stores.blobs, {
+    ...settings,
+    tls: tls && { ...tls, log },
+    tokens,
+  });
+  closers.add('blob listener', () => blobPort.stop());
+  return admin;
 }
 
 function startPlane(

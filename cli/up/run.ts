@@ -7,6 +7,7 @@ import { statusOf } from '../../common/status.ts';
 import { createOutput } from '../client/output.ts';
 import { restClient } from '../client/rest.ts';
 import { aborted, endSoon, stopOnSignals } from '../stopping.ts';
+import { tokensOf } from '../tls-settings.ts';
 import { Closers } from './closers.ts';
 import { type RunningRoles, startRoles } from './roles.ts';
 import type { UpSettings } from './settings.ts';
@@ -83,7 +84,8 @@ async function afterReady(
     (text) => process.stdout.write(text),
     () => undefined,
   );
-  const client = restClient(`http://${roles.addresses.http}`, signal);
+  const bearerToken = tokensOf(settings.adminTokenFile)?.own;
+  const client = restClient(`http://${roles.addresses.http}`, signal, { bearerToken });
   await runDemo({
     context: { client, output, signal },
     addresses: roles.addresses,

@@ -2,6 +2,7 @@
 // all that is wrong is said at once.
 import { z } from 'zod';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
+import type { ServerTls } from '../../transport/tls/tls-files.ts';
 import { busyPollUs } from '../busy-poll.ts';
 import { flagOf } from '../flags.ts';
 import { canHaveSeveral, defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
@@ -19,6 +20,7 @@ import {
   traceSample,
   yes,
 } from '../setting-kinds.ts';
+import { listenerTls, serverTlsOf, tlsClashes, tokenFile } from '../tls-settings.ts';
 
 export const MAX_NODES = 64;
 
@@ -42,6 +44,10 @@ export interface UpSettings {
   readonly modelRepository: string | undefined;
   readonly isDemo: boolean;
   readonly isInsecure: boolean;
+  /** Of every listener; undefined: plain text. */
+  readonly tls: ServerTls | undefined;
+  /** Of who changes the cluster a token in it is asked; undefined: none is. */
+  readonly adminTokenFile: string | undefined;
   /** Where spans of calls go, with the path; undefined: none are made. */
   readonly traceOtlp: string | undefined;
   /** Of the calls that come without a traceparent, 0 to 1. */
@@ -68,6 +74,8 @@ const schema = z.object({
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,
   insecure: yes,
+  ...listenerTls,
+  adminTokenFile: tokenFile,
   traceOtlp,
   traceSample,
   logLevel,
@@ -75,13 +83,21 @@ const schema = z.object({
 
 /** @throws INVALID_ARGUMENT with a line for each flag that is wrong. */
 export function readUpSettings(flags: RawFlags): UpSettings {
-  const { demo, insecure, modelRepository, traceOtlp, ...rest } = readSettings(schema, flags, {
-    clashes,
-  });
-  return { ...rest, modelRepository, traceOtlp, isDemo: demo, isInsecure: insecure };
+  const told = readSettings(schema, flags, { clashes });
+  const { demo, insecure, tlsCert, tlsKey, tlsClientCa, ...rest } = told;
+  const { modelRepository, traceOtlp, adminTokenFile } = told;
+  return {
+    ...{ ...rest, modelRepository, traceOtlp, adminTokenFile },
+    isDemo: demo,
+    isInsecure: insecure,
+    tls: serverTlsOf({ tlsCert, tlsKey, tlsClientCa }),
+  };
 }
 
-/** Two listeners on one port. */
+/** Its own client has no certificates. */
+const DEMO_IN_PLAIN = '--demo: goes without --tls-cert';
+
+/** Two listeners on one port, half of a pair. */
 function clashes(settings: z.infer<typeof schema>): readonly string[] {
   const keys = ['grpcPort', 'httpPort', 'metricsPort', 'adminPort', 'blobPort'] as const;
   const ports = keys.map((key) => [flagOf(key), settings[key]] as const);
@@ -89,8 +105,7 @@ function clashes(settings: z.infer<typeof schema>): readonly string[] {
   const numbers = nodePort === 0 ? [] : Array.from({ length: nodes }, (_, at) => nodePort + at);
   const past = numbers.findIndex((number) => number > 65_535);
   if (past >= 0) return [`--node-port: node ${past + 1} is past 65535`];
-  return portClashes([
-    ...ports,
-    ...numbers.map((number, at) => [`--node-port of node ${at + 1}`, number] as const),
-  ]);
+  const nodePorts = numbers.map((number, at) => [`--node-port of node ${at + 1}`, number] as const);
+  const noDemo = settings.demo && settings.tlsCert !== undefined ? [DEMO_IN_PLAIN] : [];
+  return [...portClashes([...ports, ...nodePorts]), ...tlsClashes(settings), ...noDemo];
 }

@@ -1,17 +1,18 @@
 // A blob store behind HTTP (stores/blobs/http-server.ts), as a BlobStore.
+import type { IncomingMessage } from 'node:http';
 import { systemClock } from '../../common/clock.ts';
 import { isSha256 } from '../../common/names.ts';
 import { paced, within } from '../../common/paced.ts';
 import { Code, StatusError, statusOf, unavailable } from '../../common/status.ts';
 import type { BlobInfo, BlobListing, BlobRange, BlobStore, BlobWriteOptions } from './blobs.ts';
-import { postStream } from './http-post.ts';
+import { bodyText, type HttpPeer, httpCall, postStream } from './http-call.ts';
 import { blobInfo, blobList, EXPECTED_HEADER, errorFrom, MAX_BYTES_HEADER } from './http-wire.ts';
 import { blobTooLarge, checkListLimit, checkWriteOptions, noSuchBlob, startOf } from './limits.ts';
 
 /** A server that sends nothing for so long while something is owed is given up: UNAVAILABLE. */
 const DEFAULT_IDLE_TIMEOUT_MS = 20_000;
 
-export interface HttpBlobsOptions {
+export interface HttpBlobsOptions extends HttpPeer {
   readonly idleTimeoutMs?: number;
 }
 
@@ -23,15 +24,16 @@ export function httpBlobs(base: string, options: HttpBlobsOptions = {}): BlobSto
 class HttpBlobs implements BlobStore {
   readonly #base: string;
   readonly #idleTimeoutMs: number;
+  readonly #peer: HttpPeer;
   readonly #closing = new AbortController();
 
-  constructor(base: string, { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS }: HttpBlobsOptions) {
+  constructor(base: string, options: HttpBlobsOptions) {
     this.#base = base;
-    this.#idleTimeoutMs = idleTimeoutMs;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS;
+    this.#peer = options;
   }
 
-  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
-    this.#closing.signal.throwIfAborted();
+  async #call(path: string, method = 'GET', headers = {}): Promise<IncomingMessage> {
     const ending = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, ending.signal]);
     const late = (): StatusError => {
@@ -40,7 +42,10 @@ class HttpBlobs implements BlobStore {
       return error;
     };
     try {
-      const answer = fetch(`${this.#base}${path}`, { ...init, signal });
+      // Once it answers, its silence is for who reads the body.
+      const idleTimeoutMs = Number.POSITIVE_INFINITY;
+      const call = { method, headers, signal, idleTimeoutMs };
+      const answer = httpCall(`${this.#base}${path}`, call, this.#peer);
       return await within(answer, this.#idleTimeoutMs, systemClock, late);
     } catch (thrown) {
       throw this.#unreachable(thrown);
@@ -49,31 +54,39 @@ class HttpBlobs implements BlobStore {
 
   #unreachable(thrown: unknown): StatusError {
     if (thrown instanceof StatusError) return thrown;
-    const cause = (thrown as { cause?: unknown }).cause;
-    if (cause instanceof StatusError) return cause;
-    return unavailable(`no blob server answers at ${this.#base}: ${String(cause ?? thrown)}`);
+    return unavailable(`no blob server answers at ${this.#base}: ${String(thrown)}`);
   }
 
-  async #ok(response: Response): Promise<Response> {
-    if (response.ok) return response;
-    throw errorFrom(response.status, await response.text());
+  async #ok(answer: IncomingMessage): Promise<IncomingMessage> {
+    const { statusCode: status = 0 } = answer;
+    if (status >= 200 && status < 300) return answer;
+    throw errorFrom(status, await this.#text(answer));
+  }
+
+  async #text(answer: IncomingMessage): Promise<string> {
+    const { signal } = this.#closing;
+    const late = (): StatusError => {
+      answer.destroy();
+      return unavailable(`the blob server at ${this.#base} stopped in its answer`);
+    };
+    return await within(bodyText(answer, signal), this.#idleTimeoutMs, systemClock, late);
   }
 
   async stat(sha256: string): Promise<BlobInfo | undefined> {
     if (!isSha256(sha256)) return undefined;
-    const response = await this.#fetch(`/blobs/${sha256}`, { method: 'HEAD' });
-    if (response.status === 404) return undefined;
-    if (!response.ok) throw errorFrom(response.status, '');
-    return { sha256, sizeBytes: Number(response.headers.get('content-length')) };
+    const answer = await this.#call(`/blobs/${sha256}`, 'HEAD');
+    answer.resume();
+    if (answer.statusCode === 404) return undefined;
+    if (answer.statusCode !== 200) throw errorFrom(answer.statusCode ?? 0, '');
+    return { sha256, sizeBytes: Number(answer.headers['content-length']) };
   }
 
   async *read(sha256: string, range?: BlobRange): AsyncGenerator<Uint8Array> {
     const startByte = startOf(range);
     if (!isSha256(sha256)) throw noSuchBlob(sha256);
     const headers = startByte === 0 ? {} : { range: `bytes=${startByte}-` };
-    const response = await this.#ok(await this.#fetch(`/blobs/${sha256}`, { headers }));
-    if (response.body === null) return;
-    const body = response.body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    const answer = await this.#ok(await this.#call(`/blobs/${sha256}`, 'GET', headers));
+    const body = answer[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     try {
       yield* paced(body, { windowMs: this.#idleTimeoutMs, minBytes: 1 }, systemClock);
     } catch (thrown) {
@@ -99,7 +112,8 @@ class HttpBlobs implements BlobStore {
       this.#closing.signal.throwIfAborted();
       const body = counted(source, maxBytes, outcome);
       const signal = this.#closing.signal;
-      const { status, text } = await postStream(`${this.#base}/blobs`, { headers, body, signal });
+      const posted = { headers, body, signal };
+      const { status, text } = await postStream(`${this.#base}/blobs`, posted, this.#peer);
       if (status !== 201) throw errorFrom(status, text);
       return blobInfo.parse(JSON.parse(text));
     } catch (thrown) {
@@ -110,14 +124,14 @@ class HttpBlobs implements BlobStore {
 
   async remove(sha256: string): Promise<void> {
     if (!isSha256(sha256)) return;
-    await this.#ok(await this.#fetch(`/blobs/${sha256}`, { method: 'DELETE' }));
+    (await this.#ok(await this.#call(`/blobs/${sha256}`, 'DELETE'))).resume();
   }
 
   async list(after: string, limit: number): Promise<readonly BlobListing[]> {
     checkListLimit(limit);
     const query = new URLSearchParams({ after, limit: String(limit) });
-    const response = await this.#ok(await this.#fetch(`/blobs?${query}`));
-    return blobList.parse(await response.json()).blobs;
+    const answer = await this.#ok(await this.#call(`/blobs?${query}`));
+    return blobList.parse(JSON.parse(await this.#text(answer))).blobs;
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 // Serves a blob store over HTTP: for uploads that stream through, and for nodes without a store of
 // their own. Bodies flow both ways with backpressure; half an upload leaves nothing.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../common/clock.ts';
@@ -17,6 +17,8 @@ import {
   statusOf,
   unavailable,
 } from '../../common/status.ts';
+import type { BearerTokens } from '../../transport/tls/bearer-tokens.ts';
+import { createWebServer, type WebTls } from '../../transport/tls/http-server.ts';
 import { type BlobStore, MAX_LIST_BLOBS } from './blobs.ts';
 import { EXPECTED_HEADER, MAX_BYTES_HEADER } from './http-wire.ts';
 import { blobTooLarge, pastEnd } from './limits.ts';
@@ -51,17 +53,22 @@ export interface ServeBlobsOptions {
   readonly maxConcurrentUploads?: number;
   /** Default HEADERS_TIMEOUT_MS of every listener. */
   readonly headersTimeoutMs?: number;
+  readonly tls?: WebTls | undefined;
+  /** A request has to bring one of them; undefined: none. */
+  readonly tokens?: BearerTokens | undefined;
 }
 
 /** An HTTP server that is not listening yet. */
 export function serveBlobs(store: BlobStore, options: ServeBlobsOptions = {}): Server {
-  const { headersTimeoutMs } = options;
+  const { headersTimeoutMs, tls, tokens } = options;
   const limits = httpServerOptions(headersTimeoutMs === undefined ? {} : { headersTimeoutMs });
   const uploads = new Uploads(options.maxConcurrentUploads ?? MAX_CONCURRENT_UPLOADS);
-  const server = createServer(limits, (request, response) => {
-    route(store, options, uploads, request, response).catch((thrown: unknown) =>
-      refuse(request, response, statusOf(thrown)),
-    );
+  const server = createWebServer(limits, tls, (request, response) => {
+    const answer = async (): Promise<void> => {
+      tokens?.check(request.headers.authorization);
+      await route(store, options, uploads, request, response);
+    };
+    answer().catch((thrown: unknown) => refuse(request, response, statusOf(thrown)));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;

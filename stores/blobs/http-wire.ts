@@ -23,6 +23,9 @@ export function errorFrom(status: number, body: string): StatusError {
   } catch {
     // Told below.
   }
+  if (status === 401) {
+    return new StatusError(Code.UNAUTHENTICATED, 'the blob server takes no call without a token');
+  }
   return new StatusError(
     Code.UNAVAILABLE,
     `the blob server answered ${status}: ${body.slice(0, 200)}`,

@@ -4,6 +4,7 @@
 import { invalidArgument } from '../../common/status.ts';
 import type { BlobReader, BlobStore } from './blobs.ts';
 import { openDirectoryBlobs, readDirectoryBlobs } from './directory.ts';
+import type { HttpPeer } from './http-call.ts';
 import { httpBlobs } from './http-client.ts';
 
 export interface OpenBlobsOptions {
@@ -11,6 +12,8 @@ export interface OpenBlobsOptions {
   readonly registry?: string;
   /** True: a service that is away does not keep this from opening; calls are UNAVAILABLE then. */
   readonly mayBeAway?: boolean;
+  /** How control is called, for its blobs. */
+  readonly peer?: HttpPeer;
 }
 
 /**
@@ -63,7 +66,7 @@ async function openService(address: string, options: OpenBlobsOptions): Promise<
     }
     case 'http':
     case 'https':
-      return httpBlobs(checkedBase(address));
+      return httpBlobs(checkedBase(address), options.peer);
   }
   throw invalidArgument(
     `blobs at ${scheme === undefined ? "''" : `${scheme}:`} are not known: use dir:PATH, ` +

@@ -5,6 +5,7 @@ import type { ExecutionContext } from 'ava';
 import { TINY_MLP, tinyMlpOnnx, tinyMlpRequest } from '../../loadtest/tiny-mlp.ts';
 import { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
 import { NODE_METHODS } from '../../router/router.ts';
+import { bodyText, type HttpPeer, httpCall } from '../../stores/blobs/http-call.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
 import { invokeUnary } from '../../transport/invoke.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
@@ -29,12 +30,25 @@ export interface RoleCluster {
   status(): Promise<ClusterStatus>;
 }
 
-export async function roleCluster(t: ExecutionContext): Promise<RoleCluster> {
+/** How they speak with each other, where it is not plain text. */
+export interface Security {
+  /** Flags of a role beside those that it has anyway. */
+  readonly flags: (role: string) => readonly string[];
+  /** Of whoever calls the gateway or the router. */
+  readonly peer: HttpPeer;
+}
+const PLAIN: Security = { flags: () => [], peer: {} };
+
+export async function roleCluster(
+  t: ExecutionContext,
+  security: Security = PLAIN,
+): Promise<RoleCluster> {
   const data = await dataFolder(t);
+  const scheme = security.peer.tls === undefined ? 'http' : 'https';
   const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
   t.teardown(async () => void (await Promise.all([redis.end(), postgres.end()])));
   const start = async (role: string, ...flags: string[]): Promise<RoleProcess> => {
-    const server = await startRole(role, flags);
+    const server = await startRole(role, [...flags, ...security.flags(role)]);
     t.teardown(async () => void (await server.end('SIGKILL')));
     return server;
   };
@@ -50,7 +64,7 @@ export async function roleCluster(t: ExecutionContext): Promise<RoleCluster> {
     `dir:${join(data, 'blobs')}`,
     ...rows,
   );
-  const blobs = ['--blobs', `http://${control.at.blob}`];
+  const blobs = ['--blobs', `${scheme}://${control.at.blob}`];
   const startRouter = () =>
     start('router', ...registry, '--control', control.at.admin ?? '', ...folder('router'));
   const [router] = await Promise.all([
@@ -68,14 +82,15 @@ export async function roleCluster(t: ExecutionContext): Promise<RoleCluster> {
   const rest: RoleCluster['rest'] = async (method, path, body) => {
     const isRaw = body instanceof Uint8Array;
     const type = isRaw ? 'application/octet-stream' : 'application/json';
-    const content = isRaw ? (body as unknown as string) : JSON.stringify(body);
-    const init =
-      body === undefined
-        ? { method }
-        : { method, body: content, headers: { 'content-type': type } };
-    const response = await fetch(`http://${gateway.at.http}${path}`, init);
-    const json = (await response.json()) as Record<string, unknown>;
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(json)}`);
+    const content = isRaw ? one(body) : JSON.stringify(body);
+    const sent = body === undefined ? {} : { body: content, headers: { 'content-type': type } };
+    const call = { method, signal: AbortSignal.timeout(LONG_MS), ...sent };
+    const url = `${scheme}://${gateway.at.http}${path}`;
+    const response = await httpCall(url, call, security.peer);
+    const text = await bodyText(response, call.signal);
+    if ((response.statusCode ?? 0) >= 300)
+      throw new Error(`${path}: ${response.statusCode} ${text}`);
+    const json = JSON.parse(text) as Record<string, unknown>;
     return json;
   };
   return {
@@ -86,6 +101,10 @@ export async function roleCluster(t: ExecutionContext): Promise<RoleCluster> {
       start('node', ...registry, ...blobs, '--id', id, '--node-port', port, ...folder(id)),
     status: async () => ClusterStatus.fromJSON(await rest('GET', '/api/v1/cluster')),
   };
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 /** Waits until exactly these nodes have the model READY. */
@@ -126,8 +145,12 @@ export interface Calling {
 }
 
 /** Calls the model without a pause. */
-export function callers(t: ExecutionContext, { at }: RoleProcess): Calling {
-  const client = connectGrpc({ address: at.grpc ?? '', methods: NODE_METHODS });
+export function callers(
+  t: ExecutionContext,
+  { at }: RoleProcess,
+  { peer }: Security = PLAIN,
+): Calling {
+  const client = connectGrpc({ address: at.grpc ?? '', methods: NODE_METHODS, tls: peer.tls });
   t.teardown(() => client.close());
   let isOver = false;
   let answered = 0;

@@ -17,7 +17,7 @@ import { connectionOptions } from '../http2/connection/options.ts';
 import type { HeaderField } from '../http2/hpack/header-field.ts';
 import type { RawCaller, RawOpener, RawRequest } from '../raw-call.ts';
 import { DeadlineWatch } from './deadline-watch.ts';
-import { type ClientTls, CONNECT_TIMEOUT_MS, parseAddress, readTls } from './dial.ts';
+import { type ClientTls, CONNECT_TIMEOUT_MS, parseAddress, renewedTls } from './dial.ts';
 import { DialPlan, MAX_CONNECTIONS, RECONNECT_MAX_MS, RECONNECT_MIN_MS } from './dial-plan.ts';
 import { type ClientState, LinkPool } from './link-pool.ts';
 import { type Carrier, expired, type Outgoing } from './outgoing.ts';
@@ -51,7 +51,10 @@ export interface ClientOptions {
   /** host:port, [IPv6]:port */
   readonly address: string;
   readonly methods: ReadonlyMap<string, MethodKind>;
-  readonly tls?: ClientTls;
+  /** Files that change are read again, for connections from then on. */
+  readonly tls?: ClientTls | undefined;
+  /** Goes with each call that begins here, as 'authorization: Bearer ...'. */
+  readonly bearerToken?: string | undefined;
   readonly maxMessageBytes?: number;
   readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
   readonly connectTimeoutMs?: number;
@@ -115,9 +118,13 @@ class Client implements GrpcClient, Carrier {
     const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#pool = new LinkPool({
       address,
-      target: { host, port, tls: tls && readTls(tls, host), timeoutMs },
+      target: { host, port, tls: tls && renewedTls(tls, host), timeoutMs },
       connection: connectionFor(options),
-      headers: new RequestHeaders(tls?.serverName ?? address, tls !== undefined),
+      headers: new RequestHeaders(
+        tls?.serverName ?? address,
+        tls !== undefined,
+        options.bearerToken,
+      ),
       plan: new DialPlan({ minMs, maxMs, maxConnections, random }),
       clock,
       onLimit: options.onLimit ?? (() => {}),

@@ -24,8 +24,8 @@ export interface ClientTls {
 export interface DialOptions {
   readonly host: string;
   readonly port: number;
-  /** What readTls() made; undefined: plain text. */
-  readonly tls: TlsOptions | undefined;
+  /** What renewedTls() gives, asked at each attempt; undefined: plain text. */
+  readonly tls: (() => TlsOptions) | undefined;
   readonly timeoutMs: number;
 }
 
@@ -72,6 +72,22 @@ export function readTls(tls: ClientTls, host: string): TlsOptions {
   };
 }
 
+/**
+ * Reads the files at once, and again at each call: those that can't be read are as they were.
+ * @throws as readTls(), here only
+ */
+export function renewedTls(tls: ClientTls, host: string): () => TlsOptions {
+  let last = readTls(tls, host);
+  return () => {
+    try {
+      last = readTls(tls, host);
+    } catch {
+      // Being replaced, maybe. Who dials with what is too old is told by the server.
+    }
+    return last;
+  };
+}
+
 function readPem(what: string, path: string): Buffer {
   try {
     return readFileSync(path);
@@ -92,7 +108,7 @@ export function dial(options: DialOptions, clock: Clock, listener: DialListener)
     },
   };
   const target = { host, port, onread };
-  const socket = tls === undefined ? connectTcp(target) : connectTls({ ...tls, ...target });
+  const socket = tls === undefined ? connectTcp(target) : connectTls({ ...tls(), ...target });
   let isGiven = false;
   let isOver = false;
   let why = 'the server closed the connection';

@@ -51,14 +51,20 @@ interface PassedHead {
 export class RequestHeaders {
   readonly #scheme: string;
   readonly #authority: string;
+  readonly #credentials: readonly HeaderField[];
   readonly #paths = new Map<string, OfPath>();
   /** Of the last call with one; the next one's is the same, almost always. */
   #timeoutMs = Number.NaN;
   #timeout: readonly HeaderField[] = NO_FIELDS;
 
-  constructor(authority: string, isTls: boolean) {
+  /** @param bearerToken of this client, for the calls that begin here */
+  constructor(authority: string, isTls: boolean, bearerToken?: string) {
     this.#scheme = isTls ? 'https' : 'http';
     this.#authority = authority;
+    this.#credentials =
+      bearerToken === undefined
+        ? NO_FIELDS
+        : [headerField('authorization', `Bearer ${bearerToken}`, true)];
   }
 
   /** @throws StatusError INVALID_ARGUMENT for what no path can be */
@@ -118,6 +124,7 @@ export class RequestHeaders {
       headerField('content-type', 'application/grpc'),
       headerField('user-agent', USER_AGENT),
       ACCEPT_ENCODING_FIELD,
+      ...this.#credentials,
     ];
     const made: OfPath = { own, pseudo, heads: [], nextHead: 0, missed: undefined };
     if (this.#paths.size < MAX_KEPT_PATHS) this.#paths.set(path, made);

@@ -1,19 +1,18 @@
 // A gRPC listener on @grpc/grpc-js that carries any Backend. Bytes go through as they are; grpc-js
 // copies a message once to join its frames and once to add its prefix.
-import { readFileSync } from 'node:fs';
 import { Server, ServerCredentials, ServerInterceptingCall } from '@grpc/grpc-js';
-import { Code, StatusError } from '../../common/status.ts';
+import { systemClock } from '../../common/clock.ts';
 import type { MethodKind } from '../backend.ts';
 import { DEFAULT_DEADLINE_MS, MAX_MESSAGE_BYTES } from '../backend.ts';
 import {
   DRAIN_TIMEOUT_MS,
   type GrpcListener,
   type ServeOptions,
-  type ServerTls,
   STREAM_DRAIN_TIMEOUT_MS,
 } from '../grpc-listener.ts';
 import { checkListen, formatAddress } from '../listen.ts';
 import { listenSockets, type SocketListener } from '../sockets.ts';
+import { readServerTls, type ServerPem, watchServerTls } from '../tls/tls-files.ts';
 import { commonOptions, MAX_CONCURRENT_STREAMS } from './channel-options.ts';
 import { ServerCall, type ServerCallEnvironment } from './server-call.ts';
 
@@ -28,24 +27,10 @@ const identity = (message: Buffer): Buffer => message;
 /** Never reached: the interceptor takes each call before its handler would start. */
 const unreachable = (): void => {};
 
-function readPem(what: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new StatusError(Code.FAILED_PRECONDITION, `cannot read the ${what} ${path}: ${cause}`, {
-      cause,
-    });
-  }
-}
-
-function credentialsOf(tls: ServerTls | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = {
-    cert_chain: readPem('TLS certificate', tls.certFile),
-    private_key: readPem('TLS key', tls.keyFile),
-  };
-  const clientCa =
-    tls.clientCaFile === undefined ? null : readPem('client CA certificate', tls.clientCaFile);
+function credentialsOf(pem: ServerPem | undefined): ServerCredentials {
+  if (pem === undefined) return ServerCredentials.createInsecure();
+  const pair = { cert_chain: Buffer.from(pem.cert), private_key: Buffer.from(pem.key) };
+  const clientCa = pem.clientCa === undefined ? null : Buffer.from(pem.clientCa);
   return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
 }
 
@@ -74,7 +59,7 @@ function buildServer(environment: ServerCallEnvironment): Server {
  * when the port is taken
  */
 export async function serveGrpc(options: ServeOptions): Promise<GrpcListener> {
-  const { host, port, tls, log, backend } = options;
+  const { host, port, tls, log, backend, clock = systemClock } = options;
   const isInsecureAllowed = options.isInsecure ?? false;
   checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed });
   const environment: ServerCallEnvironment = {
@@ -85,18 +70,28 @@ export async function serveGrpc(options: ServeOptions): Promise<GrpcListener> {
     open: new Set(),
   };
   const server = buildServer(environment);
-  const injector = server.createConnectionInjector(credentialsOf(tls));
+  const served = tls && readServerTls(tls);
+  let injector = server.createConnectionInjector(credentialsOf(served));
   const sockets = await listenSockets({
     host,
     port,
     portFlag: options.portFlag,
     onConnection: (socket) => injector.injectConnection(socket),
   });
+  // What an earlier injector has taken stays with it.
+  const use = (pem: ServerPem): void => {
+    injector = server.createConnectionInjector(credentialsOf(pem));
+  };
+  const watch = tls && served && watchServerTls({ tls, served, clock, log, use });
   return {
     port: sockets.port,
     address: formatAddress(host, sockets.port),
-    drain: (timeoutMs = DRAIN_TIMEOUT_MS) => drain(server, sockets, environment.open, timeoutMs),
+    async drain(timeoutMs = DRAIN_TIMEOUT_MS) {
+      watch?.stop();
+      await drain(server, sockets, environment.open, timeoutMs);
+    },
     stop() {
+      watch?.stop();
       server.forceShutdown();
       sockets.cut();
     },

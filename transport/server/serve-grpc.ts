@@ -1,25 +1,19 @@
 // A gRPC listener on our own HTTP/2: the same promises as the one on @grpc/grpc-js, so that a role
 // can have one or the other.
-import { readFileSync } from 'node:fs';
-import { type Clock, systemClock } from '../../common/clock.ts';
-import { Code, StatusError } from '../../common/status.ts';
+import { systemClock } from '../../common/clock.ts';
 import {
   DRAIN_TIMEOUT_MS,
   type GrpcListener,
   type ServeOptions,
-  type ServerTls,
   STREAM_DRAIN_TIMEOUT_MS,
 } from '../grpc-listener.ts';
 import type { ConnectionOptions } from '../http2/connection/connection-state.ts';
 import { connectionOptions } from '../http2/connection/options.ts';
 import { acceptedReads } from '../http2/shell/accepted-reads.ts';
-import {
-  type ConnectionListener,
-  type ListenerTls,
-  listenConnections,
-} from '../http2/shell/connection-listener.ts';
+import { type ConnectionListener, listenConnections } from '../http2/shell/connection-listener.ts';
 import { checkListen, formatAddress } from '../listen.ts';
 import type { RawBackend } from '../raw-call.ts';
+import { readServerTls, watchServerTls } from '../tls/tls-files.ts';
 import { GrpcConnection } from './grpc-connection.ts';
 import { ServedListener } from './served-listener.ts';
 import type { ServerCall } from './server-call.ts';
@@ -48,7 +42,6 @@ export interface ServeGrpcOptions extends ServeOptions {
   readonly connection?: Partial<ConnectionOptions>;
   /** Other threads may listen on the same port. */
   readonly isPortShared?: boolean;
-  readonly clock?: Clock;
   /** From 0 up to 1; spreads what should not happen to all connections at once. */
   readonly random?: () => number;
   /** A caller crossed a limit: to be counted. */
@@ -69,25 +62,8 @@ export interface OwnGrpcListener extends GrpcListener {
   readonly held: Held;
   /** Takes no more connections; calls on the open ones go on, until a drain. */
   closePort(): void;
-  /** Reads the files again, for handshakes from now on. @throws as serveGrpc() */
+  /** Reads the files now rather than soon. @throws as serveGrpc() */
   reloadTls(): void;
-}
-
-function readPem(what: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new StatusError(Code.FAILED_PRECONDITION, `cannot read the ${what} ${path}: ${cause}`, {
-      cause,
-    });
-  }
-}
-
-function readTls(tls: ServerTls): ListenerTls {
-  const cert = readPem('TLS certificate', tls.certFile);
-  const key = readPem('TLS key', tls.keyFile);
-  if (tls.clientCaFile === undefined) return { cert, key };
-  return { cert, key, clientCa: readPem('client CA certificate', tls.clientCaFile) };
 }
 
 /**
@@ -98,6 +74,7 @@ function readTls(tls: ServerTls): ListenerTls {
 export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListener> {
   const { host, port, tls, portFlag } = options;
   checkListen({ host, hasTls: tls !== undefined, isInsecureAllowed: options.isInsecure ?? false });
+  const served = tls && readServerTls(tls);
   const listener = listenerOf(options);
   const reads = await acceptedReads();
   if (reads.problem !== '') {
@@ -115,20 +92,25 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<OwnGrpcListe
     onRefusedConnection: () => listener.onLimit('connections'),
     onLateHandshake: () => listener.onLimit('handshake_time'),
     makeHandler: (peer) => new GrpcConnection(listener, peer),
-    ...(tls && { tls: readTls(tls) }),
+    ...(served && { tls: served }),
   });
+  const { clock = systemClock, log } = options;
+  const use = sockets.setTls;
+  const watch = tls && served && watchServerTls({ tls, served, clock, log, use });
   return {
     port: sockets.port,
     address: formatAddress(host, sockets.port),
     get held() {
       return heldBy(listener);
     },
-    reloadTls() {
-      if (tls !== undefined) sockets.setTls(readTls(tls));
-    },
+    reloadTls: () => watch?.reload(),
     closePort: () => sockets.closePort(),
-    drain: (timeoutMs = DRAIN_TIMEOUT_MS) => drain(listener, sockets, timeoutMs),
+    async drain(timeoutMs = DRAIN_TIMEOUT_MS) {
+      watch?.stop();
+      await drain(listener, sockets, timeoutMs);
+    },
     stop() {
+      watch?.stop();
       sockets.cut();
       listener.stop();
     },

@@ -8,17 +8,14 @@ import tls from 'node:tls';
 import test from 'ava';
 import '../../../test/support/poison-reads.ts';
 import { skip } from '../../../test/support/skip.ts';
+import type { ServerPem } from '../../tls/tls-files.ts';
 import { EchoHandler } from '../connection/echo-handler.ts';
 import { connectionOptions } from '../connection/options.ts';
 import type { AcceptedReads } from './accepted-reads.ts';
-import {
-  type ConnectionListener,
-  type ListenerTls,
-  listenConnections,
-} from './connection-listener.ts';
+import { type ConnectionListener, listenConnections } from './connection-listener.ts';
 
 /** Without own reads: as on a Node that does not let accepted sockets have them. */
-function listen(given?: ListenerTls, reads?: AcceptedReads): Promise<ConnectionListener> {
+function listen(given?: ServerPem, reads?: AcceptedReads): Promise<ConnectionListener> {
   return listenConnections({
     host: '127.0.0.1',
     port: 0,

@@ -4,19 +4,12 @@
 import type { Socket } from 'node:net';
 import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { listenSockets } from '../../sockets.ts';
+import { contextOf, type ServerPem, serverOptions } from '../../tls/tls-files.ts';
 import { Connection } from '../connection/connection.ts';
 import type { ConnectionOptions } from '../connection/connection-state.ts';
 import type { ConnectionHandler } from '../connection/handler.ts';
 import { type AcceptedReads, acceptedReads } from './accepted-reads.ts';
 import { ConnectionSocket, type NowMs } from './connection-socket.ts';
-
-/** All as PEM. */
-export interface ListenerTls {
-  readonly cert: string;
-  readonly key: string;
-  /** Who signs clients: given, a client without a certificate of theirs is refused. */
-  readonly clientCa?: string;
-}
 
 export interface ServedHandler extends ConnectionHandler {
   /**
@@ -36,7 +29,7 @@ export interface ConnectionListenerOptions {
   readonly port: number;
   /** For the message when the port is taken. */
   readonly portFlag: string | undefined;
-  readonly tls?: ListenerTls;
+  readonly tls?: ServerPem;
   readonly connection: ConnectionOptions;
   readonly nowMs: NowMs;
   /** Several threads may listen on the same port, the system shares connections out among them. */
@@ -60,7 +53,7 @@ export interface ConnectionListener {
   /** Connections that are open. */
   readonly size: number;
   /** For handshakes from now on; open connections keep theirs. */
-  setTls(tls: ListenerTls): void;
+  setTls(tls: ServerPem): void;
   /** Takes no more connections; the open ones go on. */
   closePort(): void;
   /** Takes no more connections; resolves when those that are open have ended. */
@@ -110,9 +103,7 @@ export async function listenConnections(
     get size() {
       return open.size;
     },
-    setTls(tls) {
-      secured?.setSecureContext(contextOf(tls));
-    },
+    setTls: (tls) => void secured?.setSecureContext(contextOf(tls)),
     closePort: () => listener.close(),
     async drain() {
       isDraining = true;
@@ -124,11 +115,6 @@ export async function listenConnections(
   };
 }
 
-function contextOf(tls: ListenerTls) {
-  const { cert, key, clientCa } = tls;
-  return { cert, key, minVersion: 'TLSv1.2', ...(clientCa && { ca: clientCa }) } as const;
-}
-
 /** As gRPC names peers. */
 function peerName({ remoteAddress = '', remotePort = 0 }: Socket): string {
   if (!remoteAddress.includes(':')) return `ipv4:${remoteAddress}:${remotePort}`;
@@ -136,17 +122,13 @@ function peerName({ remoteAddress = '', remotePort = 0 }: Socket): string {
 }
 
 function tlsServer(
-  tls: ListenerTls,
+  tls: ServerPem,
   options: ConnectionListenerOptions,
   run: (socket: Socket) => void,
 ): TlsServer {
-  const isMutual = tls.clientCa !== undefined;
   const server = createServer({
-    ...contextOf(tls),
+    ...serverOptions(tls, options.connection.limits.handshakeMs),
     ALPNProtocols: ['h2'],
-    requestCert: isMutual,
-    rejectUnauthorized: isMutual,
-    handshakeTimeout: options.connection.limits.handshakeMs,
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
     // Node tells of one that takes too long, and leaves it open.
