@@ -7,15 +7,20 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  NodeCopies,
   NodeRecord,
   Registry,
   RegistryChange,
   ShardRevision,
 } from './registry.ts';
 
+/** Never the same twice in a process: a registry that was emptied begins with no old ones. */
+let stamps = 0;
+
 interface HeldNode {
   node: NodeRecord;
   copies: readonly CopyRecord[];
+  stamp: string;
   expiresMs: number;
 }
 
@@ -46,7 +51,7 @@ export class MemoryRegistry implements Registry {
 
   async putNode(node: NodeRecord, copies: readonly CopyRecord[], ttlMs: number): Promise<void> {
     const expiresMs = this.#expiry(ttlMs);
-    this.#nodes.set(node.id, { node, copies, expiresMs });
+    this.#nodes.set(node.id, { node, copies, expiresMs, stamp: nextStamp() });
     this.#tell({ kind: 'nodes' });
     this.#tell({ kind: 'copies', nodeId: node.id });
   }
@@ -68,6 +73,7 @@ export class MemoryRegistry implements Registry {
     const held = this.#held(nodeId, incarnation);
     if (held === undefined) return false;
     held.copies = copies;
+    held.stamp = nextStamp();
     this.#tell({ kind: 'copies', nodeId });
     return true;
   }
@@ -87,6 +93,21 @@ export class MemoryRegistry implements Registry {
   async copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
     this.#sweep();
     return new Map([...this.#nodes].map(([id, held]) => [id, held.copies]));
+  }
+
+  async copyStamps(): Promise<ReadonlyMap<string, string>> {
+    this.#sweep();
+    return new Map([...this.#nodes].map(([id, { stamp }]) => [id, stamp]));
+  }
+
+  async copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
+    this.#sweep();
+    const found = new Map<string, NodeCopies>();
+    for (const id of nodeIds) {
+      const held = this.#nodes.get(id);
+      if (held !== undefined) found.set(id, { stamp: held.stamp, copies: held.copies });
+    }
+    return found;
   }
 
   async acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {
@@ -240,6 +261,11 @@ export class MemoryRegistry implements Registry {
       });
     }
   }
+}
+
+function nextStamp(): string {
+  stamps += 1;
+  return String(stamps);
 }
 
 function byId(a: NodeRecord, b: NodeRecord): number {

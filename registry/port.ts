@@ -20,6 +20,8 @@ const METHODS = [
   'removeNode',
   'nodes',
   'copies',
+  'copyStamps',
+  'copiesOf',
   'acquireLease',
   'renewLease',
   'releaseLease',
@@ -104,6 +106,14 @@ class PortRegistry implements Registry {
 
   copies() {
     return this.#call('copies');
+  }
+
+  copyStamps() {
+    return this.#call('copyStamps');
+  }
+
+  copiesOf(nodeIds: readonly string[]) {
+    return this.#call('copiesOf', nodeIds);
   }
 
   acquireLease(lease: Lease, ttlMs: number) {

@@ -96,6 +96,23 @@ const nodeTests: Record<string, Body> = {
     t.deepEqual(copies.get('n1'), []);
     t.is(copies.size, 2);
   },
+  'only what changed need be read again': async (t, { registry, other }) => {
+    await registry.putNode(nodeRecord('n1'), [copy('a')], LONG_MS);
+    await registry.putNode(nodeRecord('n2'), [copy('b')], LONG_MS);
+    const before = await other.copyStamps();
+    t.deepEqual([...before.keys()].sort(), ['n1', 'n2']);
+    t.true(await registry.putCopies('n2', 'i1', [copy('b'), copy('c')]));
+    const after = await other.copyStamps();
+    t.is(after.get('n1'), before.get('n1'));
+    t.not(after.get('n2'), before.get('n2'));
+    const found = await other.copiesOf(['n2', 'n3']);
+    t.deepEqual(found.get('n2'), {
+      stamp: after.get('n2') ?? '',
+      copies: [copy('b'), copy('c')],
+    });
+    t.is(found.get('n3'), undefined);
+    t.is((await other.copiesOf([])).size, 0);
+  },
   'a node that is silent for its TTL is gone with its copies': async (t, under) => {
     const { registry, other, advance, shortMs } = under;
     await registry.putNode(nodeRecord('n1'), [copy('digits')], shortMs);

@@ -42,6 +42,12 @@ export interface CopyRecord {
   readonly memoryBytes: number;
 }
 
+/** What a node says of its copies; the stamp is another one whenever that is. */
+export interface NodeCopies {
+  readonly stamp: string;
+  readonly copies: readonly CopyRecord[];
+}
+
 /** Reason of a version that nobody wants loaded, in the word that Triton's clients know. */
 export const UNLOADED = 'unloaded';
 
@@ -118,6 +124,10 @@ export interface Registry {
   nodes(): Promise<readonly NodeRecord[]>;
   /** Copies of the live nodes, by node id. */
   copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>>;
+  /** Of the live nodes, by node id: who remembers them reads the copies of those that changed. */
+  copyStamps(): Promise<ReadonlyMap<string, string>>;
+  /** Of these nodes, by node id; one that is gone may be left out. */
+  copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>>;
 
   /**
    * True: the lease is the owner's for ttlMs. False: another owner's is still running, or an epoch

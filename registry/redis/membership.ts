@@ -1,8 +1,9 @@
 // Which nodes live and what they hold, in Redis. Copies are most of it and change seldom, so they
-// are fetched only when a node's digest of them is another than when they were last read.
+// are fetched only when a node's digest of them is another than when they were last read: copies()
+// remembers what it read; who uses copyStamps() and copiesOf() remembers for himself.
 import { Code, StatusError } from '../../common/status.ts';
 import { checkTtl } from '../limits.ts';
-import type { CopyRecord, NodeRecord } from '../registry.ts';
+import type { CopyRecord, NodeCopies, NodeRecord } from '../registry.ts';
 import type { RedisConnection } from './connection.ts';
 import type { Keys } from './keys.ts';
 import {
@@ -105,8 +106,7 @@ export class RedisMembership {
   }
 
   async copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
-    const reply = await this.#run('read-stamps', [MAX_NODES, MAX_STAMP_BYTES]);
-    const live = pairs(list(reply, this.#options.keys.membership));
+    const live = await this.copyStamps();
     const held = new Map<string, HeldCopies>();
     const changed: string[] = [];
     for (const [id, stamp] of live) {
@@ -131,6 +131,23 @@ export class RedisMembership {
       copies === undefined ? [] : [[id, copies] as const],
     );
     return new Map(known);
+  }
+
+  async copyStamps(): Promise<ReadonlyMap<string, string>> {
+    const reply = await this.#run('read-stamps', [MAX_NODES, MAX_STAMP_BYTES]);
+    return new Map(pairs(list(reply, this.#options.keys.membership)));
+  }
+
+  async copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
+    const found = new Map<string, NodeCopies>();
+    for (let at = 0; at < nodeIds.length; ) {
+      const batch = await this.#fetch(nodeIds.slice(at, at + COPIES_A_CALL));
+      at += batch.length;
+      for (const [id, one] of batch) {
+        if (one !== undefined) found.set(id, { stamp: one.stamp, copies: one.copies ?? [] });
+      }
+    }
+    return found;
   }
 
   #readRecord(id: string, text: string): HeldRecord {

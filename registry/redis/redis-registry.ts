@@ -8,6 +8,7 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  NodeCopies,
   NodeRecord,
   Registry,
   RegistryChange,
@@ -78,6 +79,14 @@ export class RedisRegistry implements Registry {
 
   copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
     return this.#membership.copies();
+  }
+
+  copyStamps(): Promise<ReadonlyMap<string, string>> {
+    return this.#membership.copyStamps();
+  }
+
+  copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
+    return this.#membership.copiesOf(nodeIds);
   }
 
   async acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {

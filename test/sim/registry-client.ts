@@ -6,6 +6,7 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  NodeCopies,
   NodeRecord,
   Registry,
   RegistryChange,
@@ -79,6 +80,14 @@ export class RegistryClient implements Registry {
 
   copies(): Promise<ReadonlyMap<string, readonly CopyRecord[]>> {
     return this.#ask((registry) => registry.copies());
+  }
+
+  copyStamps(): Promise<ReadonlyMap<string, string>> {
+    return this.#ask((registry) => registry.copyStamps());
+  }
+
+  copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
+    return this.#ask((registry) => registry.copiesOf(nodeIds));
   }
 
   acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {
