@@ -174,6 +174,36 @@ test('without the registry a node serves on, and comes back by itself', async (t
   t.deepEqual(await all.told(), ['add/1 READY']);
 });
 
+test('a node that does not hear the registry is not counted alive by it', async (t) => {
+  const all = await oneNode(t);
+  let isDeaf = false;
+  const oneWay = new Proxy<Registry>(all.registry, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      if (name === 'watch') return member.bind(target);
+      return async (...args: unknown[]) => {
+        const answer: unknown = await member.apply(target, args);
+        if (isDeaf) throw unavailable('no answer');
+        return answer;
+      };
+    },
+  });
+  await all.start(oneWay);
+  await until('it is there', async () => (await all.registry.nodes()).length === 1);
+  isDeaf = true;
+  for (let beat = 0; beat < 6; beat += 1) {
+    all.clock.advance(HEARTBEAT_MS);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.deepEqual(await all.registry.nodes(), []);
+  isDeaf = false;
+  await until('it is back', async () => {
+    all.clock.advance(HEARTBEAT_MS);
+    return (await all.registry.nodes()).length === 1;
+  });
+});
+
 test('started without the registry, it serves what it last had', async (t) => {
   const all = await oneNode(t);
   await assign(all.registry, [await all.publish('add', 1, addModel(2))]);

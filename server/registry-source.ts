@@ -43,6 +43,8 @@ export class RegistrySource {
   /** The registry knows this incarnation, as far as we know. */
   #isAnnounced = false;
   #isReachable = true;
+  /** The last heartbeat was answered. */
+  #isHeard = true;
   #mustReport = false;
   #isReporting = false;
   #pending: Set<number> | 'all' = 'all';
@@ -104,8 +106,13 @@ export class RegistrySource {
     const { registry, node, clock } = this.#options;
     await this.#attempt(async () => {
       const { id, incarnation } = node;
+      // A registry that hears us, and that we do not hear, is not to count us as alive: most
+      // likely nobody's calls arrive here either. So it is asked first for something else.
+      if (!this.#isHeard) await registry.shardRevisions();
+      this.#isHeard = false;
       this.#isAnnounced &&= await registry.heartbeat(id, incarnation, NODE_TTL_MS);
       if (!this.#isAnnounced && !this.#isStopped) await this.#announce();
+      this.#isHeard = true;
     });
     if (this.#isStopped) return;
     const nowMs = clock.nowMs();

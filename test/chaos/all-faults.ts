@@ -11,6 +11,7 @@ import { sentinelFailOver } from './faults/r10-sentinel-fail-over.ts';
 import { cutLeader } from './faults/r11-cut-leader.ts';
 import { fullDisk } from './faults/r12-full-disk.ts';
 import { bitFlips } from './faults/r13-bit-flips.ts';
+import { badNetwork } from './faults/r15-bad-network.ts';
 
 export const FAULTS: readonly Fault[] = [
   killedNodes,
@@ -23,4 +24,5 @@ export const FAULTS: readonly Fault[] = [
   cutLeader,
   fullDisk,
   bitFlips,
+  badNetwork,
 ];
