@@ -165,10 +165,9 @@ export class MemoryRegistry implements Registry {
   async shards(indices: readonly number[]): Promise<readonly AssignmentShard[]> {
     this.#sweep();
     for (const index of indices) checkIndex(index);
-    const wanted = new Set(indices);
-    return [...this.#shards.values()]
-      .filter((shard) => wanted.has(shard.index))
-      .sort((a, b) => a.index - b.index);
+    return [...new Set(indices)]
+      .sort((a, b) => a - b)
+      .flatMap((index) => this.#shards.get(index) ?? []);
   }
 
   async announce(topic: string): Promise<void> {

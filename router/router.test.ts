@@ -79,7 +79,7 @@ function scene(ids: readonly string[], more: Partial<RouterOptions> = {}) {
     localBackends: nodes,
     connect: (address) => {
       dialled.push(address);
-      return { ...new SmallNode(address), close: () => {} } as never;
+      return { ...new SmallNode(address), close: () => {}, drain: async () => {} } as never;
     },
     ...more,
   });

@@ -19,6 +19,9 @@ const MAX_KNOWN_LISTS = 10_000;
 
 /** One that can't open raw calls serves a router whose `raw` is not used. */
 export interface NodeConnection extends Backend, Partial<RawOpener> {
+  /** Takes no more calls, and closes when those that were sent have ended. */
+  drain(): Promise<void>;
+  /** At once: what is open is lost. */
   close(): void;
 }
 
@@ -48,6 +51,11 @@ export class Upstream {
     this.#connection = connection;
   }
 
+  /** What is on its way may yet be answered: a node can live on without the registry's knowing. */
+  retire(): void {
+    void this.#connection?.drain();
+  }
+
   close(): void {
     this.#connection?.close();
   }
@@ -65,7 +73,7 @@ export class Upstreams {
     this.#options = options;
   }
 
-  /** Follows the live nodes: closes connections to those that left, opens the others when used. */
+  /** Follows the live nodes: retires connections to those that left, opens the others when used. */
   follow(nodes: Iterable<NodeRecord>): void {
     this.#known.clear();
     const gone = new Set(this.#byId.keys());
@@ -73,11 +81,11 @@ export class Upstreams {
       gone.delete(node.id);
       const held = this.#byId.get(node.id);
       if (held?.incarnation === node.incarnation && held.address === node.address) continue;
-      held?.close();
+      held?.retire();
       this.#byId.set(node.id, this.#open(node));
     }
     for (const id of gone) {
-      this.#byId.get(id)?.close();
+      this.#byId.get(id)?.retire();
       this.#byId.delete(id);
     }
   }

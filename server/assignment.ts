@@ -49,6 +49,8 @@ export type Taken = 'accepted' | 'stale' | 'too_new';
 export class Assignment {
   readonly #nodeId: string;
   readonly #shards = new Map<number, AssignmentShard>();
+  /** Of those, the ones with entries of this node, and only these entries. */
+  readonly #own = new Map<number, AssignmentShard>();
   /** Shards from the disk: they lack the entries of other nodes, so the same revision is news. */
   readonly #restored = new Set<number>();
 
@@ -59,7 +61,7 @@ export class Assignment {
   take(shard: AssignmentShard): Taken {
     if (shard.schema > REGISTRY_SCHEMA) return 'too_new';
     if (!this.isNews(shard)) return 'stale';
-    this.#shards.set(shard.index, shard);
+    this.#set(shard);
     this.#restored.delete(shard.index);
     return 'accepted';
   }
@@ -107,11 +109,7 @@ export class Assignment {
 
   /** To be kept on disk: what a restart without the registry begins from. */
   encode(): string {
-    const shards = [...this.#shards.values()].map((shard) => ({
-      ...shard,
-      entries: shard.entries.filter(({ nodes }) => nodes.includes(this.#nodeId)),
-    }));
-    const text = JSON.stringify(shards.filter(({ entries }) => entries.length > 0));
+    const text = JSON.stringify([...this.#own.values()]);
     return `{"shards":${text},"sha256":"${sha256Of(text)}"}`;
   }
 
@@ -127,13 +125,20 @@ export class Assignment {
       if (sha256 !== undefined && sha256 !== sha256Of(JSON.stringify(raw))) return false;
       for (const shard of shards) {
         if (shard.schema > REGISTRY_SCHEMA) continue;
-        this.#shards.set(shard.index, shard);
+        this.#set(shard);
         this.#restored.add(shard.index);
       }
       return true;
     } catch {
       return false;
     }
+  }
+
+  #set(shard: AssignmentShard): void {
+    this.#shards.set(shard.index, shard);
+    const entries = shard.entries.filter(({ nodes }) => nodes.includes(this.#nodeId));
+    if (entries.length > 0) this.#own.set(shard.index, { ...shard, entries });
+    else this.#own.delete(shard.index);
   }
 
   #isAwaited(

@@ -142,6 +142,37 @@ test('a registry that lost what a node said of its copies last is told again', a
   await untilTold(all, 'add/1 READY');
 });
 
+test('one heartbeat that waited in vain does not make the cluster forget a node', async (t) => {
+  const all = await oneNode(t);
+  const silentMs = 1_250;
+  let isSilent = false;
+  const slow = new Proxy<Registry>(all.registry, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      if (!isSilent || name !== 'heartbeat') return member.bind(target);
+      isSilent = false;
+      return () =>
+        new Promise((_, reject) => {
+          all.clock.after(silentMs, () => reject(unavailable('silent')));
+        });
+    },
+  });
+  await all.start(slow);
+  const stepMs = 10;
+  const passes = async (durationMs: number): Promise<void> => {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
+      all.clock.advance(stepMs);
+      await new Promise((resolve) => setImmediate(resolve));
+      t.is((await all.registry.nodes()).length, 1);
+    }
+  };
+  await passes(HEARTBEAT_MS);
+  isSilent = true;
+  await passes(silentMs + NODE_TTL_MS);
+  t.false(isSilent);
+});
+
 test('without the registry a node serves on, and comes back by itself', async (t) => {
   const all = await oneNode(t);
   await assign(all.registry, [await all.publish('add', 1, addModel(2))]);

@@ -19,6 +19,8 @@ import type { Copies } from './copies.ts';
 
 /** While a copy of ours waits for its new home: how often it looks whether that is READY. */
 const HANDOVER_LOOK_MS = 5_000;
+/** Between the end of a beat that took long and the next one. */
+const MIN_BEAT_PAUSE_MS = 10;
 
 export interface AssignmentFile {
   read(): Promise<string | undefined>;
@@ -104,6 +106,7 @@ export class RegistrySource {
 
   async #beat(): Promise<void> {
     const { registry, node, clock } = this.#options;
+    const startMs = clock.nowMs();
     await this.#attempt(async () => {
       const { id, incarnation } = node;
       // A registry that hears us, and that we do not hear, is not to count us as alive: most
@@ -122,7 +125,9 @@ export class RegistrySource {
     }
     if (this.#mustReport) void this.#report();
     if (nowMs - this.#lastPlanMs >= HANDOVER_LOOK_MS && this.#isLeaving()) this.#mustPlan = true;
-    this.#cancelBeat = clock.after(HEARTBEAT_MS, () => void this.#beat());
+    // From beat to beat: one that waited in vain is not to cost the time of two.
+    const nextMs = Math.max(MIN_BEAT_PAUSE_MS, startMs + HEARTBEAT_MS - nowMs);
+    this.#cancelBeat = clock.after(nextMs, () => void this.#beat());
     await this.#sync();
   }
 
@@ -183,9 +188,13 @@ export class RegistrySource {
     return this.#assignment.leaving(this.#options.copies.statuses());
   }
 
+  get #hasWork(): boolean {
+    return this.#pending === 'all' || this.#pending.size > 0 || this.#mustPlan;
+  }
+
   /** Fetches what is pending, then wants what follows from it; hints meanwhile are not lost. */
   async #sync(): Promise<void> {
-    if (this.#isSyncing) return;
+    if (this.#isSyncing || !this.#hasWork) return;
     this.#isSyncing = true;
     await this.#attempt(async () => {
       while (!this.#isStopped && (this.#pending === 'all' || this.#pending.size > 0)) {

@@ -42,5 +42,8 @@ export function connectNode(
   flags: ServerFlags,
 ): NodeConnection {
   const { transport = DEFAULT_TRANSPORT } = flags;
-  return transport === 'torus' ? connectGrpc({ address, methods }) : connect({ address, methods });
+  if (transport === 'torus') return connectGrpc({ address, methods });
+  const connection = connect({ address, methods });
+  // Its close() lets open calls end.
+  return { ...connection, drain: async () => connection.close() };
 }

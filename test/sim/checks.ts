@@ -6,6 +6,7 @@ import type { Trace } from './trace.ts';
 export const RULES = [
   'answered_once',
   'answered_in_time',
+  'no_needless_error',
   'right_content',
   'known_version',
   'run_once',
@@ -17,8 +18,6 @@ export const RULES = [
   'ready_is_loaded',
   'never_without_copy',
   'well_node_kept',
-  'no_mass_unload',
-  'not_forgotten',
   'converges',
   'no_accident',
 ] as const;

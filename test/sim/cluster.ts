@@ -1,10 +1,12 @@
 // A whole cluster of simulated processes: its size comes from the seed.
 import { LeaderChecks } from './leader-checks.ts';
+import type { Machine } from './machine.ts';
 import { NodeChecks } from './node-checks.ts';
 import { RouterChecks } from './router-checks.ts';
 import { SimulatedControl } from './simulated-control.ts';
 import { SimulatedNode } from './simulated-node.ts';
 import { SimulatedRouter } from './simulated-router.ts';
+import { Wellness } from './wellness.ts';
 import type { World } from './world.ts';
 
 export interface ClusterSize {
@@ -21,6 +23,7 @@ export class Cluster {
   readonly nodeChecks: NodeChecks;
   readonly leaderChecks: LeaderChecks;
   readonly routerChecks: RouterChecks;
+  readonly wellness: Wellness;
 
   constructor(world: World, size: ClusterSize) {
     this.world = world;
@@ -38,9 +41,18 @@ export class Cluster {
     this.controls = upTo(size.controls).map(
       (at) => new SimulatedControl(world, `control-${at}`, this.leaderChecks),
     );
+    const names = (all: readonly { readonly machine: Machine }[]): readonly string[] =>
+      all.map(({ machine }) => machine.name);
+    const [nodes, routers, controls] = [this.nodes, this.routers, this.controls].map(names);
+    this.wellness = new Wellness(world, {
+      nodes: nodes ?? [],
+      routers: routers ?? [],
+      controls: controls ?? [],
+    });
   }
 
   start(): void {
+    this.wellness.start();
     for (const one of [...this.controls, ...this.nodes, ...this.routers]) one.start();
   }
 }

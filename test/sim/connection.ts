@@ -37,6 +37,7 @@ export class Connection implements NodeConnection {
   /** Another one each time it is made; undefined: there is none. */
   #link: { readonly serving: NonNullable<Listening['serving']>; unhook: () => void } | undefined;
   #isDialing = false;
+  #isDraining = false;
   #attempt = 0;
   #heardMs = 0;
   #cancelWatch: (() => void) | undefined;
@@ -60,14 +61,24 @@ export class Connection implements NodeConnection {
     call.fail(new StatusError(Code.UNIMPLEMENTED, 'only single calls are simulated'));
   }
 
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#endWhenIdle();
+  }
+
   close(): void {
     this.#hangUp();
     this.#fail('closed');
   }
 
+  #endWhenIdle(): void {
+    if (this.#isDraining && this.#pending.size === 0) this.#hangUp();
+  }
+
   /** The connection breaks, for both sides. */
   reset(): void {
     if (this.#link === undefined) return;
+    this.#network.disturb(this.#here, this.#there);
     this.#life.arrive(() => this.#lose('reset'));
   }
 
@@ -166,6 +177,7 @@ export class Connection implements NodeConnection {
   #answered(pending: Pending, outcome: Outcome): void {
     this.#heardMs = this.#life.nowMs();
     if (!this.#pending.delete(pending)) return;
+    this.#endWhenIdle();
     if (outcome.ok) pending.call.succeed(outcome.bytes);
     else pending.call.fail(outcome.error);
   }
@@ -173,6 +185,7 @@ export class Connection implements NodeConnection {
   #cancel(pending: Pending): void {
     if (!this.#pending.delete(pending) || !pending.isSent) return;
     this.#tellGone([pending]);
+    this.#endWhenIdle();
   }
 
   #tellGone(gone: readonly Pending[]): void {

@@ -49,6 +49,11 @@ export class Network {
     else this.#deliver(link, deliver);
   }
 
+  /** A delay that somebody on the way adds. */
+  between(leastMs: number, mostMs: number): number {
+    return this.#random.between(leastMs, mostMs);
+  }
+
   isCut(from: string, to: string): boolean {
     return this.#link(from, to).cuts > 0;
   }
@@ -56,6 +61,13 @@ export class Network {
   /** Neither direction has been cut, slow or lossy for so long. */
   wellForMs(a: string, b: string): number {
     return Math.min(this.#link(a, b).illness.wellForMs(), this.#link(b, a).illness.wellForMs());
+  }
+
+  /** Something happened there and is over: it may have effects. */
+  disturb(from: string, to: string): void {
+    const { illness } = this.#link(from, to);
+    illness.begin();
+    illness.end();
   }
 
   /** One direction; the function returned mends it. */

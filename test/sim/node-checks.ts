@@ -18,6 +18,8 @@ export class NodeChecks {
   readonly #runs = new Map<number, number>();
   /** By model, then node: when a copy of it was last known to be loaded there. */
   readonly #loaded = new Map<string, Map<string, number>>();
+  /** By node and model: since when it has been loaded, if it is. */
+  readonly #since = new Map<string, number>();
   readonly #wanted = new Map<string, readonly Wanted[]>();
 
   constructor(world: World) {
@@ -36,13 +38,25 @@ export class NodeChecks {
     }
   }
 
+  /** Whether some node has had a version of the model loaded since that moment. */
+  isHeldSince(model: string, sinceMs: number): boolean {
+    for (const [id, lastMs] of this.#holders(model)) {
+      if (lastMs !== Number.POSITIVE_INFINITY) continue;
+      if ((this.#since.get(`${id} ${model}`) ?? Number.POSITIVE_INFINITY) <= sinceMs) return true;
+    }
+    return false;
+  }
+
   wants(node: SimulatedNode, wanted: readonly Wanted[]): void {
     this.#wanted.set(node.id, wanted);
   }
 
   loads(node: SimulatedNode, engine: Engine): void {
     this.#world.trace.note(node.id, 'loaded', shown(engine));
-    this.#holders(engine.model).set(node.id, Number.POSITIVE_INFINITY);
+    const holders = this.#holders(engine.model);
+    if (holders.get(node.id) === Number.POSITIVE_INFINITY) return;
+    holders.set(node.id, Number.POSITIVE_INFINITY);
+    this.#since.set(`${node.id} ${engine.model}`, this.#world.nowMs());
   }
 
   unloads(node: SimulatedNode, engine: Engine): void {

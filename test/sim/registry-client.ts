@@ -23,6 +23,9 @@ const RECONNECT_MS = 200;
 /** How often a watcher finds out that its connection is lost. */
 const HINT_PING_MS = 2_000;
 
+/** A busy server lets hints gather for so long. */
+const HINT_BUNCH_MS = 12;
+
 /** Sees what this process tells the registry, at the moment of telling. */
 export interface RegistryObserver {
   putsCopies?(copies: readonly CopyRecord[]): void;
@@ -204,7 +207,9 @@ export class RegistryClient implements Registry {
         for (const one of bunch) this.#tell(one);
       });
     };
-    this.#network.send(there, here, come, () => this.#lose());
+    this.#life.machine.schedule.after(this.#network.between(0, HINT_BUNCH_MS), () => {
+      this.#network.send(there, here, come, () => this.#lose());
+    });
   }
 
   /** Looks, until it is connected again, as its pings do. */

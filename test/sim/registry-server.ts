@@ -66,7 +66,10 @@ export class RegistryServer {
 
   /** Nobody is told of that. */
   wipe(): void {
-    this.lastLossMs = this.machine.schedule.nowMs();
+    const { illness, schedule } = this.machine;
+    this.lastLossMs = schedule.nowMs();
+    illness.begin();
+    illness.end();
     this.#replace();
   }
 

@@ -23,7 +23,11 @@ test('the same seed does the same, to the last event', async (t) => {
   const again: string[] = [];
   const second = await runSeed({ seed: 7, write: (line) => again.push(line) });
   t.true(lines.length > 100);
-  t.deepEqual(lines, again);
+  t.is(
+    lines.find((line, at) => line !== again[at]),
+    undefined,
+  );
+  t.is(lines.length, again.length);
   t.deepEqual(first, second);
   t.not((await runSeed({ seed: 8 })).hash, first.hash);
 });

@@ -31,6 +31,7 @@ interface Running {
   readonly life: Life;
   readonly table: WatchedTable;
   readonly connections: Set<Connection>;
+  readonly startMs: number;
   take(call: ClientCall): void;
 }
 
@@ -92,7 +93,7 @@ export class SimulatedRouter {
       },
     });
     this.#running = {
-      ...{ life, table, connections },
+      ...{ life, table, connections, startMs: world.nowMs() },
       take: (call) => {
         const listened = this.#listen(life, call);
         forwardUnary(world.planted.routerCall?.(listened) ?? listened, forwarder, metrics);

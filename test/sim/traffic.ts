@@ -1,6 +1,7 @@
 // Callers of the cluster: each call goes to one router, asks for a model, and is held against the
 // truth when it ends: one answer, in time, of the right version's content.
 import { Code, type StatusError } from '../../common/status.ts';
+import { SAVE_AFTER_MS, SAVE_PAUSE_MS } from '../../router/route-file.ts';
 import { readAnswer, requestBytes } from './artifacts.ts';
 import type { Cluster } from './cluster.ts';
 import type { Outcome } from './listener-call.ts';
@@ -11,6 +12,10 @@ import type { TrueModel, World } from './world.ts';
 const CLIENT = 'client';
 /** An answer may be under way when the deadline passes. */
 const EPSILON_MS = 250;
+/** Time enough for a call when nothing is in its way. */
+const AMPLE_MS = 500;
+/** So long after a copy was loaded each router knows it. */
+const KNOWN_AFTER_MS = 3_000;
 const LOOK_MS = 1_000;
 
 interface Open {
@@ -158,9 +163,29 @@ export class Traffic {
     }
   }
 
-  #checkError({ number, model }: Open, error: StatusError): void {
-    if (error.code !== Code.INTERNAL && error.code !== Code.UNKNOWN) return;
-    this.#world.checks.breach('no_accident', `call ${number} of ${model.name}: ${error.message}`);
+  #checkError(open: Open, error: StatusError): void {
+    const { checks } = this.#world;
+    const { number, model, router } = open;
+    const text = `call ${number} of ${model.name}: ${error.message}`;
+    if (error.code === Code.INTERNAL || error.code === Code.UNKNOWN) {
+      checks.breach('no_accident', text);
+    } else if (this.#isNeedless(open)) {
+      checks.breach('no_needless_error', `${text} (at ${router.machine.name})`);
+    }
+  }
+
+  /** A copy that its router knew was there all the while, and nothing in the way to it. */
+  #isNeedless({ model, version, sentMs, deadlineMs, router }: Open): boolean {
+    if (version !== 0 || deadlineMs - sentMs < AMPLE_MS) return false;
+    const { wellness, nodeChecks } = this.#cluster;
+    const { settledMs } = wellness;
+    const startMs = router.running?.startMs ?? Number.POSITIVE_INFINITY;
+    // One that began later knows what its file says.
+    const delayMs = KNOWN_AFTER_MS + (startMs > settledMs ? SAVE_AFTER_MS + SAVE_PAUSE_MS : 0);
+    return (
+      wellness.isServingWell(router.machine.name) &&
+      nodeChecks.isHeldSince(model.name, Math.min(sentMs, settledMs, startMs) - delayMs)
+    );
   }
 
   /** Calls that should have ended, unless something is wrong with their router or the way to it. */

@@ -80,11 +80,19 @@ export class World {
   log(name: string): Log {
     if (!this.trace.isShown) return SILENT;
     const write = (line: string): void => {
-      const { level, time: _, msg, ...more } = JSON.parse(line) as Record<string, unknown>;
-      this.trace.show(name, `${level}: ${msg}`, JSON.stringify(more));
+      const { level, time: _, msg, err, ...more } = JSON.parse(line) as LogLine;
+      const shown = err === undefined ? more : { ...more, error: err.message };
+      this.trace.show(name, `${level}: ${msg}`, JSON.stringify(shown));
     };
     return createLog({ level: 'info', destination: { write } });
   }
+}
+
+interface LogLine {
+  readonly level: string;
+  readonly time: string;
+  readonly msg: string;
+  readonly err?: { readonly message: string };
 }
 
 /** Clocks run faster or slower by so much. */
