@@ -33,14 +33,17 @@ function scene() {
   const connect = () => {
     throw new Error('nobody is to be dialled');
   };
-  const upstreams = new Upstreams({ connect, localBackends: new Map([['a', stranger]]) });
+  const upstreams = new Upstreams({
+    ...{ connect, localBackends: new Map([['a', stranger]]) },
+    ...{ random: () => 0, onEjected: () => {} },
+  });
   let next = Promise.withResolvers<void>();
   let revision = 0;
   const become = (entries: readonly AssignmentEntry[], copies: readonly CopyRecord[]) => {
     revision += 1;
     table.addShards(plan(entries, revision));
     table.setNodes([node('a')], new Map([['a', copies]]));
-    upstreams.follow(table.nodes());
+    upstreams.follow(table.nodes(), clock.nowMs());
     next.resolve();
     next = Promise.withResolvers();
   };

@@ -208,7 +208,7 @@ async function statistics(
   const model = request.name === '' ? undefined : request.name;
   const nodes = [...table.readyNodes(model, version)];
   const nowMs = options.clock.nowMs();
-  const asked = upstreams.usable(nodes, nowMs, new Set());
+  const asked = upstreams.reachable(nodes, nowMs);
   const bytes = ModelStatisticsRequest.encode(request).finish();
   const answers = await Promise.allSettled(
     asked.map(async ({ backend }) => {

@@ -15,6 +15,7 @@ import type { ForwardSpan } from './forward-span.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
+import type { SlowCopies } from './slow-copies.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
 import { takesVersion } from './version-field.ts';
 import { type Waiter, type WaitingRoom, waitedInVain } from './waiting.ts';
@@ -46,6 +47,7 @@ export interface ForwarderOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly metrics: RouterMetrics;
+  readonly slowCopies: SlowCopies;
   /** Undefined: no call is recorded. */
   readonly tracer?: CallTracer | undefined;
   /**
@@ -180,8 +182,15 @@ export class Forwarder {
 
   /** It is over: its caller has an answer, or has gone (CANCELLED). @param nowMs as route() */
   answered(forward: Forward, code: Code, nowMs?: number): void {
-    if (forward.upstream !== undefined) this.#left(forward, nowMs ?? this.#options.clock.nowMs());
-    else if (this.#options.room.leave(forward)) this.#rearm();
+    const { upstream } = forward;
+    if (upstream !== undefined) {
+      const endMs = nowMs ?? this.#options.clock.nowMs();
+      this.#options.upstreams.answered(upstream, forward.model, code, endMs);
+      if (code === Code.OK && !forward.isStream) {
+        this.#options.slowCopies.note(forward.model, upstream.id, endMs - forward.sentMs);
+      }
+      this.#left(forward, endMs);
+    } else if (this.#options.room.leave(forward)) this.#rearm();
     this.#count(forward, code);
   }
 
@@ -193,9 +202,9 @@ export class Forwarder {
     const { upstream } = forward;
     if (upstream === undefined) return false;
     const nowMs = this.#options.clock.nowMs();
-    this.#options.upstreams.suspect(upstream, error, nowMs);
+    this.#options.upstreams.failed(upstream, forward.model, error, nowMs);
     this.#left(forward, nowMs);
-    if (maySendAgain(forward, error)) this.#options.metrics.resent();
+    if (maySendAgain(forward, error)) this.#options.metrics.retried('connection-lost');
     else if (!this.#mayAskAnother(forward, upstream, error)) return false;
     this.route(forward, nowMs);
     return true;
@@ -203,7 +212,7 @@ export class Forwarder {
 
   #send(forward: Forward, route: Ready, nowMs: number): void {
     const { upstreams, random } = this.#options;
-    const candidates = upstreams.usable(route.nodes, nowMs, forward.strangers);
+    const candidates = upstreams.usable(route.nodes, nowMs, forward.strangers, forward.model);
     const { sequenceId } = forward;
     const upstream =
       sequenceId === ''
@@ -213,6 +222,7 @@ export class Forwarder {
       this.#wait(forward);
       return;
     }
+    if (upstream.outstanding === 0) upstream.heardMs = nowMs;
     upstream.outstanding += 1;
     this.#budget.began();
     forward.upstream = upstream;
@@ -229,6 +239,7 @@ export class Forwarder {
     if (error.code !== Code.NOT_FOUND && !isSafe) return false;
     if (error instanceof ConnectionLost || !this.#budget.tryRetry()) return false;
     forward.isRetry = true;
+    this.#options.metrics.retried(error.code === Code.NOT_FOUND ? 'not-found' : 'unavailable');
     forward.strangers = new Set([asked.id]);
     forward.refusal = error;
     return true;
@@ -248,7 +259,8 @@ export class Forwarder {
     const { table, upstreams, clock, random } = this.#options;
     const route = table.resolve(forward.model, forward.version, random);
     if (route.kind !== 'ready') return route.kind === 'waiting';
-    return upstreams.usable(route.nodes, clock.nowMs(), forward.strangers).length === 0;
+    const nowMs = clock.nowMs();
+    return upstreams.usable(route.nodes, nowMs, forward.strangers, forward.model).length === 0;
   }
 
   /** What a node has said no to is answered so: the lead would ask it once more. */

@@ -4,7 +4,10 @@ import { createMetrics, LabelLimit, renderMetrics, snapshot } from '../common/me
 import { Code } from '../common/status.ts';
 import { routerMetrics } from './metrics.ts';
 
-const GAUGES = { waitingCalls: () => 0, waitingBytes: () => 0, knownNodes: () => 0 };
+const GAUGES = {
+  ...{ waitingCalls: () => 0, waitingBytes: () => 0, knownNodes: () => 0 },
+  ...{ ejectedCopies: () => 0, silentNodes: () => 0, registryStalenessMs: () => 1_500 },
+};
 
 function world(limit?: LabelLimit) {
   const registry = createMetrics();

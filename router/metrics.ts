@@ -5,25 +5,34 @@ import { Counter, Gauge } from 'prom-client';
 import { Buckets, FilledHistogram } from '../common/histogram.ts';
 import { LabelLimit, type Metrics, OTHER } from '../common/metrics.ts';
 import { Code, codeName } from '../common/status.ts';
+import type { Ejected } from './upstreams.ts';
 
 const CODES = Object.keys(Code).length;
 const LATENCY_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ];
 
+const RETRY_REASONS = ['connection-lost', 'unavailable', 'not-found'] as const;
+/** 'unavailable', 'not-found': the node said so. */
+export type RetryReason = (typeof RETRY_REASONS)[number];
+
 export interface RouterMetrics {
   /** A call for a model was answered. `isKnown`: the cluster knows the model. */
   answered(model: string, isKnown: boolean, code: Code): void;
   /** One attempt at a node ended, well or not. */
   upstream(durationMs: number): void;
-  /** A call was sent again after its node was lost. */
-  resent(): void;
+  /** A call was sent again. */
+  retried(reason: RetryReason): void;
+  ejected(reason: Ejected['reason']): void;
 }
 
 export interface RouterGauges {
   waitingCalls(): number;
   waitingBytes(): number;
   knownNodes(): number;
+  ejectedCopies(): number;
+  silentNodes(): number;
+  registryStalenessMs(): number;
 }
 
 export function routerMetrics(
@@ -52,19 +61,36 @@ export function routerMetrics(
       () => [{ labels: {}, buckets: latency }],
     ),
   );
-  const resends = new Counter({
-    name: 'torus_router_resends_total',
-    help: 'Calls sent again after the connection to their node was lost',
+  const retries = new Counter({
+    name: 'torus_router_retries_total',
+    help: 'Calls sent again: their connection was lost, or the node said no',
+    labelNames: ['reason'],
     registers,
   });
+  for (const reason of RETRY_REASONS) retries.inc({ reason }, 0);
+  const ejections = new Counter({
+    name: 'torus_router_ejections_total',
+    help: 'Copies left out for a while: they failed in a row, or took far longer than others',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of ['failures', 'latency']) ejections.inc({ reason }, 0);
   gauge('torus_router_waiting_calls', 'Calls that wait for a copy', gauges.waitingCalls, registry);
   gauge('torus_router_waiting_bytes', 'Bytes of waiting calls', gauges.waitingBytes, registry);
   const nodes = 'Live nodes that the router knows';
   gauge('torus_router_nodes', nodes, gauges.knownNodes, registry, 'max');
+  const ejected = 'Copies that are left out now';
+  gauge('torus_router_ejected_copies', ejected, gauges.ejectedCopies, registry, 'max');
+  const silent = 'Nodes that answer no probes now';
+  gauge('torus_router_silent_nodes', silent, gauges.silentNodes, registry, 'max');
+  const staleness = 'Since the registry was last read well; routing goes on meanwhile';
+  const seconds = (): number => gauges.registryStalenessMs() / 1_000;
+  gauge('torus_router_registry_staleness_seconds', staleness, seconds, registry, 'max');
   return {
     answered: (model, isKnown, code) => answers.add(isKnown ? model : OTHER, code),
     upstream: (durationMs) => latency.observe(durationMs / 1000),
-    resent: () => resends.inc(),
+    retried: (reason) => retries.inc({ reason }),
+    ejected: (reason) => ejections.inc({ reason }),
   };
 }
 

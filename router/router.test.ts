@@ -253,7 +253,7 @@ test('a lost node: an idempotent call goes to another copy, once', async (t) => 
   await place(s, ['a', 'b', 'c']);
   s.smallNode('a').fails = lose(true);
   t.is((await infer(s, 'm').answer).node, 'b');
-  t.is(await metric(s, 'torus_router_resends_total'), 1);
+  t.is(await metric(s, 'torus_router_retries_total{reason="connection-lost"}'), 1);
   // a is suspected now: b and c take the calls.
   t.not((await infer(s, 'm').answer).node, 'a');
   t.is(s.smallNode('a').calls.length, 1);

@@ -17,15 +17,18 @@ import { type ControlHooks, clusterService } from './cluster-service.ts';
 import { type Forward, Forwarder, MODEL_INFER, MODEL_STREAM_INFER } from './forward.ts';
 import { type RouterMetrics, routerMetrics } from './metrics.ts';
 import { PassOn } from './pass-on.ts';
+import { HEALTH_CHECK } from './probes.ts';
 import { Readiness } from './readiness.ts';
 import type { RouteFile } from './route-file.ts';
 import { RouteTable } from './route-table.ts';
 import { servingService } from './serving-service.ts';
+import { SlowCopies } from './slow-copies.ts';
 import { forwardStream } from './stream-forward.ts';
 import { startTableSync } from './table-sync.ts';
 import { forwardUnary } from './unary-forward.ts';
 import { type NodeConnection, Upstreams } from './upstreams.ts';
 import { WAITING_LIMITS, type WaitingLimits, WaitingRoom } from './waiting.ts';
+import { watchHealth } from './watch-health.ts';
 
 const SERVICE = GRPCInferenceServiceDefinition.fullName;
 
@@ -37,11 +40,13 @@ export const NODE_METHODS: ReadonlyMap<string, MethodKind> = new Map([
   [`/${SERVICE}/ModelConfig`, 'unary'],
   [`/${SERVICE}/ModelStatistics`, 'unary'],
   ...PREDICTION_PATHS.map((path) => [path, 'unary'] as const),
+  [HEALTH_CHECK, 'unary'],
 ]);
 
-/** Those that go to one node; statistics are asked of all. */
+const NOT_FORWARDED: ReadonlySet<string> = new Set([`/${SERVICE}/ModelStatistics`, HEALTH_CHECK]);
+/** Those that go to one node; statistics are asked of all, and the health of each is its own. */
 const FORWARDED: ReadonlyMap<string, MethodKind> = new Map(
-  [...NODE_METHODS].filter(([path]) => path !== `/${SERVICE}/ModelStatistics`),
+  [...NODE_METHODS].filter(([path]) => !NOT_FORWARDED.has(path)),
 );
 
 export interface RouterOptions {
@@ -92,23 +97,39 @@ export interface Router {
   stop(): void;
 }
 
-export function startRouter(options: RouterOptions): Router {
-  const { registry, clock, random, log, lead } = options;
+/** What a router decides with. */
+function coresOf(options: RouterOptions, synced: { atMs: number }) {
+  const { clock, random, log, lead, tracer } = options;
   const table = new RouteTable();
   const upstreams = new Upstreams({
     connect: options.connect,
     localBackends: options.localBackends ?? new Map(),
+    random,
+    onEjected(ejected) {
+      metrics.ejected(ejected.reason);
+      log.warn(ejected, 'the copy gets no calls for a while');
+    },
   });
+  const slowCopies = new SlowCopies();
   const room = new WaitingRoom<Forward>(options.waitingLimits ?? WAITING_LIMITS);
   const metrics = routerMetrics(options.metrics, {
     waitingCalls: () => room.calls,
     waitingBytes: () => room.bytes,
     knownNodes: () => upstreams.size,
+    ejectedCopies: () => upstreams.ejected(clock.nowMs()),
+    silentNodes: () => [...upstreams.all()].filter(({ isSilent }) => isSilent).length,
+    registryStalenessMs: () => clock.nowMs() - synced.atMs,
   });
-  const { tracer } = options;
   const forwarder = new Forwarder({
-    ...{ table, upstreams, room, clock, random, metrics, lead, tracer },
+    ...{ table, upstreams, room, clock, random, metrics, lead, tracer, slowCopies },
   });
+  return { table, upstreams, slowCopies, metrics, forwarder };
+}
+
+export function startRouter(options: RouterOptions): Router {
+  const { registry, clock, log, lead } = options;
+  const synced = { atMs: clock.nowMs() };
+  const { table, upstreams, slowCopies, metrics, forwarder } = coresOf(options, synced);
   const readiness = new Readiness();
   const changes = new Changes();
   const health = new Health();
@@ -121,7 +142,7 @@ export function startRouter(options: RouterOptions): Router {
       health.set(service, isServing);
   };
   if (options.routes?.restore(table) === true) {
-    upstreams.follow(table.nodes());
+    upstreams.follow(table.nodes(), clock.nowMs());
     tellHealth();
   }
   const sync = startTableSync({
@@ -130,13 +151,15 @@ export function startRouter(options: RouterOptions): Router {
     clock,
     log,
     onSynced() {
+      synced.atMs = clock.nowMs();
       options.routes?.changed(table);
-      upstreams.follow(table.nodes());
+      upstreams.follow(table.nodes(), synced.atMs);
       forwarder.changed();
       tellHealth();
       changes.tell();
     },
   });
+  const watching = watchHealth({ upstreams, slowCopies, clock, log, forwarder });
   const own = clusterService({
     table,
     upstreams,
@@ -168,6 +191,7 @@ export function startRouter(options: RouterOptions): Router {
       isRetired = true;
       tellHealth();
       sync.stop();
+      watching.stop();
       forwarder.stop(unavailable('router is shutting down'));
       upstreams.close();
     },

@@ -315,7 +315,7 @@ if (hasPostgres) {
   test('postgres: TLS is verified as its mode says', async (t) => {
     let hasCertificate = false;
     const secured = await startPostgres({ ssl: 'on' }, (folder) => {
-      hasCertificate = makeCertificate(folder);
+      hasCertificate = makeCertificate(folder, 'DNS:localhost');
       const at = (name: string) => join(folder, name);
       return hasCertificate
         ? { ssl_cert_file: at('cert.pem'), ssl_key_file: at('key.pem') }

@@ -4,10 +4,12 @@ import { createMetrics } from '../../common/metrics.ts';
 import { type Forward, Forwarder } from '../../router/forward.ts';
 import { routerMetrics } from '../../router/metrics.ts';
 import { RouteFile } from '../../router/route-file.ts';
+import { SlowCopies } from '../../router/slow-copies.ts';
 import { startTableSync } from '../../router/table-sync.ts';
 import { forwardUnary } from '../../router/unary-forward.ts';
 import { Upstreams } from '../../router/upstreams.ts';
 import { WAITING_LIMITS, WaitingRoom } from '../../router/waiting.ts';
+import { watchHealth } from '../../router/watch-health.ts';
 import { Connection, type Listening } from './connection.ts';
 import { ListenerCall, type Outcome } from './listener-call.ts';
 import type { Life, Machine } from './machine.ts';
@@ -67,31 +69,39 @@ export class SimulatedRouter {
     const { clock, log } = { clock: life, log: world.log(name) };
     const table = new WatchedTable(this.#checks.watcher(name, life), world.planted);
     const connections = new Set<Connection>();
+    const random = (): number => this.#random.next();
     const upstreams = new Upstreams({
       connect: (address) => this.#connect(life, address, connections),
       localBackends: new Map(),
+      random,
+      onEjected: ({ node, model, reason }) =>
+        world.trace.note(name, `ejects ${model} on ${node}: ${reason}`),
     });
+    const slowCopies = new SlowCopies();
     const room = world.planted.room?.() ?? new WaitingRoom<Forward>(WAITING_LIMITS);
     const metrics = routerMetrics(createMetrics(), {
       waitingCalls: () => room.calls,
       waitingBytes: () => room.bytes,
       knownNodes: () => upstreams.size,
+      ejectedCopies: () => upstreams.ejected(clock.nowMs()),
+      silentNodes: () => 0,
+      registryStalenessMs: () => 0,
     });
-    const random = (): number => this.#random.next();
     const forwarder = new Forwarder({
-      ...{ table, upstreams, room, clock, random, metrics, lead: undefined },
+      ...{ table, upstreams, room, clock, random, metrics, slowCopies, lead: undefined },
     });
     const routes = this.#routes(life);
-    if (routes.restore(table)) upstreams.follow(table.nodes());
+    if (routes.restore(table)) upstreams.follow(table.nodes(), clock.nowMs());
     startTableSync({
       ...{ table, clock, log },
       registry: new RegistryClient(world.registry, world.network, life),
       onSynced() {
         routes.changed(table);
-        upstreams.follow(table.nodes());
+        upstreams.follow(table.nodes(), clock.nowMs());
         forwarder.changed();
       },
     });
+    watchHealth({ upstreams, slowCopies, clock, log, forwarder });
     this.#running = {
       ...{ life, table, connections, startMs: world.nowMs() },
       take: (call) => {

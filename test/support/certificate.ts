@@ -2,17 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
+const HERE = 'DNS:localhost,IP:127.0.0.1';
+
 /**
- * key.pem and cert.pem in `folder`: for localhost and 127.0.0.1, signed by itself. False: there is
- * no openssl here.
+ * key.pem and cert.pem in `folder`, signed by itself. False: there is no openssl here.
  */
-export function makeCertificate(folder: string): boolean {
-  const subject = [
-    '-subj',
-    '/CN=localhost',
-    '-addext',
-    'subjectAltName=DNS:localhost,IP:127.0.0.1',
-  ];
+export function makeCertificate(folder: string, names = HERE): boolean {
+  const subject = ['-subj', '/CN=localhost', '-addext', `subjectAltName=${names}`];
   const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
   const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   const args = ['req', ...kind, '-days', '2', ...subject, ...files];

@@ -7,6 +7,7 @@ import { createMetrics } from '../../common/metrics.ts';
 import type { StatusError } from '../../common/status.ts';
 import { MemoryRegistry } from '../../registry/memory.ts';
 import type { ControlHooks } from '../../router/cluster-service.ts';
+import { HEALTH_CHECK } from '../../router/probes.ts';
 import { NODE_METHODS, startRouter } from '../../router/router.ts';
 import {
   type Backend,
@@ -31,6 +32,7 @@ export async function startEchoNode(id: string) {
   const backend: Backend = {
     methods: NODE_METHODS,
     unary: (call) => {
+      if (call.path === HEALTH_CHECK) return call.succeed(new Uint8Array(0));
       calls += 1;
       metadata = call.metadata;
       if (hangs) hanging.resolve(call);

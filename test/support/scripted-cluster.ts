@@ -3,6 +3,7 @@
 // that, byte for byte.
 import type http2 from 'node:http2';
 import type { ExecutionContext } from 'ava';
+import { HEALTH_CHECK } from '../../router/probes.ts';
 import {
   type ForeignServer,
   foreignServer,
@@ -51,6 +52,7 @@ export async function scriptedCluster(
   const servers: ForeignServer[] = [];
   for (let node = 0; node < nodes; node += 1) {
     const server = await foreignServer((stream, headers, session, raw) => {
+      if (headers[':path'] === HEALTH_CHECK) return void serving(stream);
       const cut = (): void => servers[node]?.cut();
       const hit = { node, stream, headers, session, headerLines: linesOf(raw), cut, body };
       async function body(): Promise<Buffer> {
@@ -74,6 +76,13 @@ export async function scriptedCluster(
     for (const server of servers) await server.stop();
   });
   return { hits, servers, cluster, caller };
+}
+
+/** A probe of the router is nothing that a script is asked about. */
+function serving(stream: http2.ServerHttp2Stream): void {
+  stream.respond(GRPC_HEAD, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  stream.end(Buffer.alloc(5));
 }
 
 /** Answers with what it was sent. */

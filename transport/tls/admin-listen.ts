@@ -18,6 +18,7 @@ export function checkAdminListen({ host, tls, tokens }: AdminListen): void {
   if (isLoopback(host) || tls?.clientCaFile !== undefined || tokens !== undefined) return;
   throw failedPrecondition(
     `refusing to let everybody who reaches ${host} change the cluster: ask for a token with ` +
-      '--admin-token-file, or for certificates of clients with --tls-client-ca',
+      '--admin-token-file, or for certificates of clients with --tls-client-ca' +
+      (tls === undefined ? ' (and in plain text it takes --insecure as well)' : ''),
   );
 }
