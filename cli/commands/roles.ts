@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { BUSY_POLL_FLAG } from '../busy-poll.ts';
 import { createOutput } from '../client/output.ts';
+import { CONNECTION_AGE_FLAG } from '../connection-age.ts';
 import { variableOf } from '../flags.ts';
 import { BLOBS_FORM, CATALOG_FORM, DATASETS_FORM, REGISTRY_FORM } from '../roles/addresses.ts';
 import type { StartRole } from '../roles/role-process.ts';
@@ -72,6 +73,7 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
         'where models run that do not say: inline, worker, auto (default auto)',
       ],
       BUSY_POLL_FLAG,
+      CONNECTION_AGE_FLAG,
       ...CALLS_CONTROL,
       TOKEN,
       ...SPANS,
@@ -89,6 +91,7 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ['--grpc-port <port>', 'inference over gRPC (default 8001)'],
       ['--control <address>', 'HOST:PORT of control, for RepositoryModelLoad and -Unload'],
       BUSY_POLL_FLAG,
+      CONNECTION_AGE_FLAG,
       authoritiesFlag('--node-ca', 'nodes'),
       ['--node-server-name <name>', "name in nodes' certificates (default: their address's host)"],
       ...CALLS_CONTROL,

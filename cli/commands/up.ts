@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { BUSY_POLL_FLAG } from '../busy-poll.ts';
 import { createOutput } from '../client/output.ts';
+import { CONNECTION_AGE_FLAG } from '../connection-age.ts';
 import { variableOf } from '../flags.ts';
 import { IO_THREADS_FLAG } from '../io-threads.ts';
 import { LISTENER_TLS_FLAGS } from '../tls-settings.ts';
@@ -30,6 +31,7 @@ const VALUE_FLAGS: readonly (readonly [flag: string, text: string])[] = [
   ['--nodes <n>', 'nodes in this process (default 2)'],
   IO_THREADS_FLAG,
   BUSY_POLL_FLAG,
+  CONNECTION_AGE_FLAG,
   [
     '--execution <way>',
     'where models run whose configuration does not say: inline, worker, or auto (default auto)',

@@ -46,9 +46,9 @@ export async function runNode(context: RoleContext<'node'>): Promise<RunningRole
   const tracing = await openPlaneTracing(settings, metrics);
   closers.add('spans', () => tracing.close());
   const late = new LateBackend(NODE_PATHS);
-  const { host, insecure: isInsecure, nodePort: port } = settings;
+  const { host, insecure: isInsecure, nodePort: port, maxConnectionAge } = settings;
   const listener = await openFirst({
-    settings: { host, isInsecure, ioThreads: 1, tls: serverTlsOf(settings) },
+    settings: { host, isInsecure, ioThreads: 1, maxConnectionAge, tls: serverTlsOf(settings) },
     ...{ name: id, backend: late, port, portFlag: '--node-port', metrics, log },
   });
   closers.add('listener', () => listener.stop());

@@ -8,10 +8,9 @@ import { NODE_METHODS, startRouter } from '../../router/router.ts';
 import { NODE_KEEPALIVE } from '../../router/upstreams.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
 import { formatAddress } from '../../transport/listen.ts';
-import { listenerMetrics } from '../../transport/server/listener-metrics.ts';
-import { serveGrpc } from '../../transport/server/serve-grpc.ts';
 import { clientTlsOf, serverTlsOf } from '../tls-settings.ts';
 import { lockDataFolder } from '../up/data-lock.ts';
+import { openFirst } from '../up/plane-listener.ts';
 import { openPlaneTracing } from '../up/plane-tracing.ts';
 import { VERSION } from '../up/version.ts';
 import { controlPeer } from './control-peer.ts';
@@ -44,15 +43,12 @@ export async function runRouter(context: RoleContext<'router'>): Promise<Running
     ...(control && { control: control.hooks }),
   });
   closers.add('router', () => router.stop());
-  const { host, grpcPort: port, insecure: isInsecure } = settings;
+  const { host, grpcPort: port, insecure: isInsecure, maxConnectionAge } = settings;
   const { backend, raw } = router;
-  const counts = listenerMetrics(metrics, 'router');
-  const listener = await serveGrpc({
-    ...{ backend, host, port, portFlag: '--grpc-port', isInsecure, log, onLimit: counts.onLimit },
-    ...(raw && { raw }),
-    tls: serverTlsOf(settings),
+  const listener = await openFirst({
+    settings: { host, isInsecure, ioThreads: 1, maxConnectionAge, tls: serverTlsOf(settings) },
+    ...{ name: 'router', backend, raw, port, portFlag: '--grpc-port', metrics, log },
   });
-  counts.watch(listener);
   closers.add('listener', async () => {
     router.retire();
     listener.closePort();

@@ -6,6 +6,7 @@ import { EXECUTIONS } from '../../model/config/policy.ts';
 import { parseAddress } from '../../transport/client/dial.ts';
 import { formatAddress } from '../../transport/listen.ts';
 import { busyPollUs } from '../busy-poll.ts';
+import { maxConnectionAge } from '../connection-age.ts';
 import { flagOf } from '../flags.ts';
 import {
   DEFAULT_HOST,
@@ -86,6 +87,7 @@ const schemas = {
     memoryLimit: bytes,
     advertise,
     busyPollUs,
+    maxConnectionAge,
     execution: z.enum(EXECUTIONS).default('auto'),
   }),
   router: z.object({
@@ -95,6 +97,7 @@ const schemas = {
     data: folder('./data-router'),
     grpcPort: port(DEFAULT_PORTS.grpc),
     busyPollUs,
+    maxConnectionAge,
     control: peerAddress("control's admin listener").optional(),
     ...callsControl,
     nodeCa: authorities,

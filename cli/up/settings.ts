@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { EXECUTIONS, type Execution } from '../../model/config/policy.ts';
 import type { ServerTls } from '../../transport/tls/tls-files.ts';
 import { busyPollUs } from '../busy-poll.ts';
+import { maxConnectionAge } from '../connection-age.ts';
 import { flagOf } from '../flags.ts';
 import { canHaveSeveral, defaultIoThreads, MAX_IO_THREADS } from '../io-threads.ts';
 import {
@@ -39,6 +40,8 @@ export interface UpSettings {
   readonly ioThreads: number;
   /** So long such a thread looks for the next call before it sleeps; 0: never. */
   readonly busyPollUs: number;
+  /** Seconds after which callers are told to connect anew; undefined: never. */
+  readonly maxConnectionAge: number | undefined;
   /** Where models run whose configuration does not say. */
   readonly execution: Execution;
   readonly modelRepository: string | undefined;
@@ -70,6 +73,7 @@ const schema = z.object({
     'must be 1 on this system, where threads can not share a port',
   ),
   busyPollUs,
+  maxConnectionAge,
   execution: z.enum(EXECUTIONS).default('auto'),
   modelRepository: z.string().min(1, 'must be a folder').optional(),
   demo: yes,
@@ -85,9 +89,9 @@ const schema = z.object({
 export function readUpSettings(flags: RawFlags): UpSettings {
   const told = readSettings(schema, flags, { clashes });
   const { demo, insecure, tlsCert, tlsKey, tlsClientCa, ...rest } = told;
-  const { modelRepository, traceOtlp, adminTokenFile } = told;
+  const { modelRepository, traceOtlp, adminTokenFile, maxConnectionAge: age } = told;
   return {
-    ...{ ...rest, modelRepository, traceOtlp, adminTokenFile },
+    ...{ ...rest, modelRepository, traceOtlp, adminTokenFile, maxConnectionAge: age },
     isDemo: demo,
     isInsecure: insecure,
     tls: serverTlsOf({ tlsCert, tlsKey, tlsClientCa }),

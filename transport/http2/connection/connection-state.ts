@@ -172,6 +172,7 @@ export class ConnectionState {
   /** The peer broke a rule of a stream, open or not: RST_STREAM, as often as its budget allows. */
   streamError(id: number, code: number, why: string): void {
     if (!this.spend(Budget.RESETS)) return;
+    if (!this.isIdle(id)) this.#countFlow(code);
     const stream = this.find(id);
     if (stream !== undefined) {
       this.reset(stream, code, why, true);
@@ -208,10 +209,15 @@ export class ConnectionState {
   /** An error of the connection: GOAWAY, and every stream is lost. */
   fail(code: number, why: string): void {
     if (this.isFailed) return;
+    this.#countFlow(code);
     const last = Math.min(this.lastPeerStreamId, this.goawayStreamId);
     writeGoaway(this.output, last, code, why);
     this.loseAll(code, why);
     this.handler.onFailed(code, why);
+  }
+
+  #countFlow(code: number): void {
+    if (code === ErrorCode.FLOW_CONTROL_ERROR) this.handler.onLimit('flow_control');
   }
 
   /** Nothing is read or sent any more; every stream's owner is told. */

@@ -94,4 +94,6 @@ export type LimitName =
   | 'partial_frame_time'
   | 'idle_time'
   | 'keepalive_time'
-  | 'stalled_time';
+  | 'stalled_time'
+  /** The peer sent more than its window, or one above 2^31-1: no setting of ours, but counted. */
+  | 'flow_control';
