@@ -150,11 +150,8 @@ async function load(
     if (options.table.isReady(model, undefined)) return;
     // UNLOADED: the plan that control makes of the request has not come yet.
     const failed = options.table
-      .index()
-      .find(
-        (entry) =>
-          entry.model === model && entry.state === 'UNAVAILABLE' && entry.reason !== UNLOADED,
-      );
+      .index(model)
+      .find((entry) => entry.state === 'UNAVAILABLE' && entry.reason !== UNLOADED);
     if (failed !== undefined) {
       const { version, reason } = failed;
       const text = `version ${version} is at UNAVAILABLE state: ${reason};`;
@@ -174,8 +171,7 @@ async function unload(
   const late = new AbortController();
   const stopTimer = options.clock.after(UNLOAD_WAIT_MS, () => late.abort());
   const ended = AbortSignal.any([signal, late.signal]);
-  const isReady = (): boolean =>
-    options.table.index().some((entry) => entry.model === model && entry.state === 'READY');
+  const isReady = (): boolean => options.table.index(model).some(({ state }) => state === 'READY');
   while (!ended.aborted) {
     const changed = options.nextChange(ended);
     if (!isReady()) break;

@@ -11,14 +11,14 @@ export class Readiness {
   waitingFor(table: RouteTable): readonly string[] {
     if (!table.isComplete) return ['the first assignment of models to nodes'];
     if (!this.#hasSettled) {
-      const loading = table.index().filter(({ state }) => state === 'LOADING');
       if (!table.isSettled) {
+        const loading = table.index().filter(({ state }) => state === 'LOADING');
         const [first] = loading;
         return [`models that load: ${first?.model ?? ''} and ${loading.length - 1} more versions`];
       }
       this.#hasSettled = true;
     }
-    const hasModels = table.index().length > 0;
+    const hasModels = table.size > 0;
     const hasNodes = [...table.nodes()].some(({ state }) => state === 'SERVING');
     return hasModels && !hasNodes ? ['a live node'] : [];
   }

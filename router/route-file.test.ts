@@ -9,6 +9,7 @@ import { encodeRoutes, openRouteFile, restoreRoutes, SAVE_AFTER_MS } from './rou
 import { RouteTable } from './route-table.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
+const pause = (): Promise<void> => Promise.resolve();
 
 function knowing(revision = 1): RouteTable {
   const table = new RouteTable();
@@ -52,7 +53,7 @@ test('a file with one bit wrong, or cut off, is left aside as a whole', (t) => {
 
 test('changes are kept a moment later, and at the end; the next start has them', async (t) => {
   const clock = new VirtualClock();
-  const options = { folder: await folder(t), clock, log };
+  const options = { folder: await folder(t), clock, log, pause };
   const path = join(options.folder, 'routes.json');
   const file = await openRouteFile(options);
   t.false(file.restore(new RouteTable()));
@@ -68,7 +69,7 @@ test('changes are kept a moment later, and at the end; the next start has them',
 });
 
 test('a folder that is gone, or a file that is none, keeps nobody from routing', async (t) => {
-  const options = { folder: await folder(t), clock: new VirtualClock(), log };
+  const options = { folder: await folder(t), clock: new VirtualClock(), log, pause };
   await writeFile(join(options.folder, 'routes.json'), 'x');
   const file = await openRouteFile(options);
   t.false(file.restore(new RouteTable()));

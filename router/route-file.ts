@@ -17,6 +17,8 @@ import type { RouteTable } from './route-table.ts';
 export const SAVE_AFTER_MS = 1_000;
 /** Writing costs time on the router's thread: it is done so often at most. */
 export const SAVE_PAUSE_MS = 10_000;
+/** Their copies are put into JSON together. */
+const NODES_A_PART = 25;
 
 const routesSchema = z.object({
   shards: z.array(shardSchema).max(ASSIGNMENT_SHARDS),
@@ -25,12 +27,40 @@ const routesSchema = z.object({
 });
 const fileSchema = z.object({ sha256: z.string(), routes: z.string() });
 
+/** The routes as JSON, in parts of which each takes the thread no longer than a batch of calls. */
+function* routeParts(table: RouteTable): Iterable<string> {
+  yield '{"shards":[';
+  let isFirst = true;
+  for (let index = 0; index < ASSIGNMENT_SHARDS; index += 1) {
+    const shard = table.shard(index);
+    if (shard === undefined) continue;
+    yield `${isFirst ? '' : ','}${JSON.stringify(shard)}`;
+    isFirst = false;
+  }
+  const nodes = [...table.nodes()];
+  yield `],"nodes":${JSON.stringify(nodes)},"copies":[`;
+  for (let at = 0; at < nodes.length; at += NODES_A_PART) {
+    const part = nodes.slice(at, at + NODES_A_PART).map(({ id }) => id);
+    const copies = JSON.stringify([...table.copiesOf(part)]);
+    yield `${at === 0 ? '' : ','}${copies.slice(1, -1)}`;
+  }
+  yield ']}';
+}
+
+/** What restoreRoutes reads. The hash comes last, when all of it is known. */
+function* fileParts(table: RouteTable): Iterable<string> {
+  const hash = createHash('sha256');
+  yield '{"routes":"';
+  for (const part of routeParts(table)) {
+    hash.update(part);
+    yield JSON.stringify(part).slice(1, -1);
+  }
+  yield `","sha256":"${hash.digest('hex')}"}`;
+}
+
 /** Of the table as it stands, to be read by restoreRoutes. */
 export function encodeRoutes(table: RouteTable): string {
-  const all = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => table.shard(index));
-  const shards = all.filter((shard) => shard !== undefined);
-  const routes = JSON.stringify({ shards, nodes: [...table.nodes()], copies: [...table.copies()] });
-  return JSON.stringify({ sha256: sha256Of(routes), routes });
+  return [...fileParts(table)].join('');
 }
 
 /**
@@ -60,30 +90,35 @@ export interface RouteFileOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Replaces a file, whole and for good. Default: on this machine's disk. */
-  readonly write?: (path: string, text: string) => Promise<void>;
+  readonly write?: (path: string, parts: AsyncIterable<string>) => Promise<void>;
+  /** Lets calls go on between two parts. */
+  readonly pause: () => Promise<unknown>;
 }
 
 export class RouteFile {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #replace: (path: string, text: string) => Promise<void>;
+  readonly #replace: (path: string, parts: AsyncIterable<string>) => Promise<void>;
+  readonly #pause: () => Promise<unknown>;
   readonly #last: string | undefined;
   #cancel: (() => void) | undefined;
   #table: RouteTable | undefined;
   #isWriting = false;
   #writing: Promise<void> = Promise.resolve();
-  #written = '';
+  /** What was last written: a table, and its count of changes then. */
+  #written: { readonly table: RouteTable; readonly changes: number } | undefined;
   #nextMs = 0;
 
   /** @param last what the file held when it was opened */
   constructor(
     path: string,
-    { clock, log, write = replaceDurably }: Omit<RouteFileOptions, 'folder'>,
+    { clock, log, write = replaceDurably, pause }: Omit<RouteFileOptions, 'folder'>,
     last: string | undefined,
   ) {
     this.#path = path;
     this.#replace = write;
+    this.#pause = pause;
     this.#clock = clock;
     this.#log = log;
     this.#last = last;
@@ -122,6 +157,14 @@ export class RouteFile {
     this.#cancel = undefined;
   }
 
+  /** A change between two parts is in both or in the later one only: it is written again then. */
+  async *#parts(table: RouteTable): AsyncIterable<string> {
+    for (const part of fileParts(table)) {
+      yield part;
+      await this.#pause();
+    }
+  }
+
   /** Never throws: a full disk must not end a router. */
   async #write(): Promise<void> {
     const table = this.#table;
@@ -129,9 +172,10 @@ export class RouteFile {
     this.#table = undefined;
     this.#isWriting = true;
     try {
-      const text = encodeRoutes(table);
-      if (text !== this.#written) await this.#replace(this.#path, text);
-      this.#written = text;
+      const { changes } = table;
+      const isSame = this.#written?.table === table && this.#written.changes === changes;
+      if (!isSame) await this.#replace(this.#path, this.#parts(table));
+      this.#written = { table, changes };
     } catch (thrown) {
       const { message } = statusOf(thrown);
       this.#log.warn({ reason: message }, 'the routes could not be kept on disk');

@@ -176,6 +176,82 @@ test('a version that is placed nowhere on purpose is UNAVAILABLE, with the reaso
   t.true(table.isSettled);
 });
 
+test('a table that followed every change answers as one that was told the end', (t) => {
+  const models = ['m', 'n', 'o'];
+  const ids = ['a', 'b', 'c'];
+  const states: CopyState[] = ['LOADING', 'READY', 'UNLOADING', 'FAILED'];
+  const version = fc.constantFrom(1, 2);
+  const model = fc.constantFrom(...models);
+  const reason = fc.constantFrom('', 'unloaded');
+  const held = fc.array(fc.record({ model, version, state: fc.constantFrom(...states) }), {
+    maxLength: 4,
+  });
+  const assigned = fc.uniqueArray(
+    fc.record({
+      ...{ model, version, reason },
+      weight: fc.constantFrom(0, 1),
+      nodes: fc.subarray(ids),
+    }),
+    { selector: (one) => `${one.model} ${one.version}` },
+  );
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('assign' as const), assigned }),
+    fc.record({ kind: fc.constant('nodes' as const), live: fc.subarray(ids) }),
+    fc.record({ kind: fc.constant('drain' as const), id: fc.constantFrom(...ids) }),
+    fc.record({ kind: fc.constant('copies' as const), id: fc.constantFrom(...ids), held }),
+  );
+  const check = fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+    const table = new RouteTable();
+    let live = new Map<string, ReturnType<typeof node>>();
+    const copies = new Map<string, readonly ReturnType<typeof copy>[]>();
+    let entries: ReturnType<typeof plan> = [];
+    for (const [at, one] of steps.entries()) {
+      if (one.kind === 'assign') {
+        entries = plan(
+          one.assigned.map((part) => entry(part.model, part.version, part)),
+          at + 1,
+        );
+        table.addShards(entries);
+        continue;
+      }
+      if (one.kind === 'nodes') {
+        live = new Map(one.live.map((id) => [id, live.get(id) ?? node(id)]));
+        for (const id of ids) if (!live.has(id)) copies.delete(id);
+      } else if (one.kind === 'drain') {
+        if (live.has(one.id)) live.set(one.id, node(one.id, { state: 'DRAINING' }));
+      } else if (live.has(one.id)) {
+        copies.set(
+          one.id,
+          one.held.map((part) => copy(part.model, part.version, part.state)),
+        );
+      }
+      const changed = one.kind === 'copies' ? copies.get(one.id) : undefined;
+      const news = new Map(one.kind === 'copies' && changed ? [[one.id, changed]] : []);
+      table.setNodes([...live.values()], news);
+    }
+    const fresh = new RouteTable();
+    fresh.setNodes([...live.values()], copies);
+    fresh.addShards(entries);
+    t.deepEqual(table.index(), fresh.index());
+    t.deepEqual(table.readyNodes(), fresh.readyNodes());
+    t.is(table.isSettled, fresh.isSettled);
+    for (const name of models) {
+      t.deepEqual(table.index(name), fresh.index(name));
+      for (const asked of [undefined, 1, 2]) {
+        const of = (one: RouteTable) => outcome(one.resolve(name, asked, half));
+        t.is(of(table), of(fresh));
+      }
+    }
+  });
+  t.notThrows(() => fc.assert(check, { numRuns: 500 }));
+});
+
+/** Nodes in any order. */
+function outcome(resolution: Resolution): string {
+  if (resolution.kind !== 'ready') return told(resolution);
+  return JSON.stringify({ ...resolution, nodes: [...resolution.nodes].sort() });
+}
+
 test('whatever the registry says, calls only go to live serving nodes with a READY copy', (t) => {
   const ids = ['a', 'b', 'c'];
   const states: CopyState[] = ['LOADING', 'READY', 'UNLOADING', 'FAILED', 'QUARANTINED'];

@@ -1,32 +1,36 @@
 // Where calls can go: assignment, live nodes and their copies, joined into the READY copies of each
-// model version. Pure: what the registry said goes in, answers for calls come out.
-import { requestForUnknownModel, shownName } from '../common/names.ts';
-import { Code, notFound, StatusError, unavailable } from '../common/status.ts';
+// model version. Pure: what the registry said goes in, answers for calls come out. It is kept as
+// changes come: a shard or a node that changed touches its own models only. A look-up is one look
+// into a map; what else is known of a model is packed (packed-shard.ts), and unpacked when it has
+// changed: a table of 100,000 models takes less than 200 bytes for each.
+import { shownName } from '../common/names.ts';
+import { Code, StatusError } from '../common/status.ts';
 import {
   ASSIGNMENT_SHARDS,
-  type AssignmentEntry,
   type AssignmentShard,
   type CopyRecord,
   type NodeRecord,
-  UNLOADED,
+  type ShardRevision,
 } from '../registry/registry.ts';
+import { shardOf } from '../registry/shards.ts';
+import {
+  type IndexState,
+  type ModelRoute,
+  type PlacedCopy,
+  type Ready,
+  type Resolution,
+  resolveIn,
+  routeOf,
+  unknownVersion,
+  type VersionState,
+  versionsOf,
+  WAITING,
+} from './model-routes.ts';
+import { NodeNumbers } from './node-numbers.ts';
+import { type HeldCopy, type NumberedCopy, PackedShard } from './packed-shard.ts';
+import { SharedRoutes } from './shared-routes.ts';
 
-export type Resolution =
-  /** Any of these nodes can answer. */
-  | {
-      readonly kind: 'ready';
-      readonly version: number;
-      /** Not empty. */
-      readonly nodes: readonly string[];
-      readonly isIdempotent: boolean;
-      /** The model has other versions too: a call without a version must be told which it gets. */
-      readonly isOneOfSeveral: boolean;
-    }
-  /** Known, and a copy may become READY. */
-  | { readonly kind: 'waiting' }
-  | { readonly kind: 'refused'; readonly error: StatusError };
-
-export type IndexState = 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE';
+export type { IndexState, Ready, Resolution };
 
 export interface IndexEntry {
   readonly model: string;
@@ -36,59 +40,81 @@ export interface IndexEntry {
   readonly reason: string;
 }
 
-interface VersionRoute {
-  readonly version: number;
-  /** Undefined: assigned no more, but still READY somewhere. */
-  readonly entry: AssignmentEntry | undefined;
-  /** Ids of the live nodes whose copy is READY. */
-  readonly ready: string[];
-  /** Those of them that drain: they serve on until there is another one, and no longer. */
-  readonly draining: string[];
-  /** Why the copy failed, by node id. */
-  readonly failures: Map<string, string>;
-  isUnloading: boolean;
-  /** Unloaded on purpose: what nodes still hold is on its way out, and gets no calls. */
-  isLeaving: boolean;
-  /** What calls for this version get; made when all copies are known. */
-  resolution: Resolution;
-}
-
-interface ModelRoute {
-  readonly versions: Map<number, VersionRoute>;
-  isIdempotent: boolean;
-  /** The versions that share the calls without a version: with a weight, and READY. */
-  shared: readonly VersionRoute[];
-  sharedWeight: number;
-  /** What such calls get while there is none of those. */
-  otherwise: Resolution;
-}
-
-const WAITING: Resolution = { kind: 'waiting' };
-
 export class RouteTable {
   #nodes: ReadonlyMap<string, NodeRecord> = new Map();
-  #copies: ReadonlyMap<string, readonly CopyRecord[]> = new Map();
-  readonly #shards = new Map<number, AssignmentShard>();
-  #models: ReadonlyMap<string, ModelRoute> = new Map();
+  readonly #numbers = new NodeNumbers();
+  /** By index; those that were never read are unread. */
+  readonly #shards: PackedShard[];
+  #unread = ASSIGNMENT_SHARDS;
+  readonly #routes = new Map<string, ModelRoute>();
+  readonly #shared = new SharedRoutes();
+  #changes = 0;
 
-  /** Replaces the live nodes and what they hold. */
-  setNodes(nodes: readonly NodeRecord[], copies: ReadonlyMap<string, readonly CopyRecord[]>): void {
+  constructor() {
+    this.#shards = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => {
+      return new PackedShard(unreadShard(index), this.#numbers);
+    });
+  }
+
+  /**
+   * Replaces the live nodes. Of those in `copies` it replaces what they hold too; others hold what
+   * they held. What a node that is gone held is forgotten.
+   */
+  setNodes(nodes: readonly NodeRecord[], copies: ReadonlyMap<string, readonly HeldCopy[]>): void {
+    const before = this.#nodes;
+    const isSame = nodes.length === before.size && nodes.every((one) => before.get(one.id) === one);
+    if (!isSame) this.#changes += 1;
     this.#nodes = new Map(nodes.map((node) => [node.id, node]));
-    this.#copies = copies;
-    this.#rebuild();
+    const changed = new Set<number>();
+    const turned = new Set<number>();
+    for (const { id, state } of before.values()) {
+      const now = this.#nodes.get(id);
+      if (now === undefined) changed.add(this.#numbers.of(id));
+      else if (now.state !== state) turned.add(this.#numbers.of(id));
+    }
+    const byShard = new Map<number, NumberedCopy[]>();
+    for (const [id, held] of copies) {
+      if (!this.#nodes.has(id)) continue;
+      const node = this.#numbers.of(id);
+      changed.add(node);
+      for (const copy of held) {
+        const index = shardOf(copy.model);
+        const list = byShard.get(index);
+        if (list === undefined) byShard.set(index, [{ node, copy }]);
+        else list.push({ node, copy });
+      }
+    }
+    if (changed.size === 0 && turned.size === 0) return;
+    this.#changes += 1;
+    for (const shard of this.#shards) {
+      const news = byShard.get(shard.revision.index) ?? [];
+      const touched = shard.replaceCopies(changed, news);
+      for (const at of touched) this.#settle(shard, at);
+      if (turned.size > 0) this.#settleOn(shard, turned);
+    }
+    this.#forgetUnused();
   }
 
   /** Takes the shards that are newer than those it has; an older leader's are refused. */
   addShards(shards: readonly AssignmentShard[]): void {
     for (const shard of shards) {
-      const held = this.#shards.get(shard.index);
-      if (held === undefined || isNewer(shard, held)) this.#shards.set(shard.index, shard);
+      const held = this.#shards[shard.index];
+      if (held === undefined || !isNewer(shard, held.revision)) continue;
+      if (!isRead(held)) this.#unread -= 1;
+      this.#replace(held, shard);
     }
-    this.#rebuild();
+    this.#forgetUnused();
   }
 
+  /** Undefined: none was read yet. */
+  revision(index: number): ShardRevision | undefined {
+    const shard = this.#shards[index];
+    return shard === undefined || !isRead(shard) ? undefined : shard.revision;
+  }
+
+  /** As it was read; made anew each time. */
   shard(index: number): AssignmentShard | undefined {
-    return this.#shards.get(index);
+    return this.revision(index) === undefined ? undefined : this.#shards[index]?.unpacked();
   }
 
   node(id: string): NodeRecord | undefined {
@@ -100,17 +126,35 @@ export class RouteTable {
     return this.#nodes.values();
   }
 
-  copies(): ReadonlyMap<string, readonly CopyRecord[]> {
-    return this.#copies;
+  /** What some nodes hold, by node id; how much memory that takes is not kept. */
+  copiesOf(nodeIds: readonly string[]): ReadonlyMap<string, readonly CopyRecord[]> {
+    const found = new Map<string, CopyRecord[]>(nodeIds.map((id) => [id, []]));
+    const wanted = new Set(nodeIds.map((id) => this.#numbers.find(id)));
+    for (const shard of this.#shards) {
+      for (const { node, copy } of shard.copies((number) => wanted.has(number))) {
+        found.get(this.#numbers.id(node))?.push({ ...copy, memoryBytes: 0 });
+      }
+    }
+    return found;
   }
 
   /** False until a leader's first plan was read: nothing is known to be unknown before. */
   get isComplete(): boolean {
-    return this.#shards.size === ASSIGNMENT_SHARDS;
+    return this.#unread === 0;
+  }
+
+  /** Grows with each change: as long as it is the same, so is all that the table was told. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Models in the assignment. */
+  get size(): number {
+    return this.#routes.size;
   }
 
   isKnown(model: string): boolean {
-    return this.#models.has(model);
+    return this.#routes.has(model);
   }
 
   /**
@@ -118,17 +162,13 @@ export class RouteTable {
    * @param random in [0, 1)
    */
   resolve(model: string, version: number | undefined, random: () => number): Resolution {
-    const route = this.#models.get(model);
+    const route = this.#routes.get(model);
     if (route === undefined) {
-      return this.isComplete
-        ? refused(notFound(`${requestForUnknownModel(model)} is not found`))
-        : WAITING;
+      return this.isComplete ? unknownVersion(model, undefined) : WAITING;
     }
-    if (version === undefined) return pickByWeight(route, random) ?? route.otherwise;
-    return (
-      route.versions.get(version)?.resolution ??
-      refused(notFound(`${requestForUnknownModel(model)} version ${version} is not found`))
-    );
+    if (route.kind === 'mixed') return resolveIn(route, model, version, random);
+    if (version === undefined || version === route.version) return route;
+    return unknownVersion(model, version);
   }
 
   isReady(model: string, version: number | undefined): boolean {
@@ -137,199 +177,111 @@ export class RouteTable {
 
   /** Ids of the nodes with a READY copy: of this version, of any version, of any model. */
   readyNodes(model?: string, version?: number): ReadonlySet<string> {
-    const routes =
-      model === undefined ? [...this.#models.values()] : [this.#models.get(model) ?? NO_ROUTE];
-    const versions = routes.flatMap((route) => [...route.versions.values()]);
-    const wanted = versions.filter((one) => version === undefined || one.version === version);
-    return new Set(wanted.flatMap((one) => one.ready));
+    const ids = new Set<string>();
+    if (model === undefined) {
+      for (const shard of this.#shards) {
+        for (const { node, copy } of shard.copies()) {
+          if (copy.state === 'READY') ids.add(this.#numbers.id(node));
+        }
+      }
+      return ids;
+    }
+    for (const one of this.#versionsOf(model)) {
+      if (version !== undefined && one.version !== version) continue;
+      for (const id of one.ready) ids.add(id);
+    }
+    return ids;
   }
 
   /** No model is still on its way to its first READY copy: each serves or has failed. */
   get isSettled(): boolean {
-    for (const model of this.#models.keys()) {
-      if (this.resolve(model, undefined, () => 0).kind === 'waiting') return false;
+    for (const route of this.#routes.values()) {
+      if (route.kind !== 'mixed' || route.shared.length > 0) continue;
+      if (route.otherwise.kind === 'waiting') return false;
     }
     return true;
   }
 
-  /** Every known version, ordered by model, then version. */
-  index(): readonly IndexEntry[] {
+  /** Every known version, ordered by model, then version; or those of one model. */
+  index(model?: string): readonly IndexEntry[] {
+    if (model !== undefined) return indexOf(model, this.#versionsOf(model));
     const entries: IndexEntry[] = [];
-    for (const [model, route] of this.#models) {
-      for (const one of route.versions.values()) {
-        entries.push({ model, version: one.version, ...stateOf(one) });
-      }
+    for (const name of [...this.#routes.keys()].sort()) {
+      entries.push(...indexOf(name, this.#versionsOf(name)));
     }
-    return entries.sort(
-      (a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : 0) || a.version - b.version,
-    );
+    return entries;
   }
 
-  #rebuild(): void {
-    const models = new Map<string, ModelRoute>();
-    for (const shard of this.#shards.values()) {
-      for (const entry of shard.entries) addEntry(models, entry);
+  #replace(held: PackedShard, shard: AssignmentShard): void {
+    this.#changes += 1;
+    const next = new PackedShard(shard, this.#numbers, held.names);
+    const nodes = new Set<number>();
+    const copies = [...held.copies()];
+    for (const { node } of copies) nodes.add(node);
+    next.replaceCopies(nodes, copies);
+    this.#shards[shard.index] = next;
+    for (const name of held.names) if (next.indexOf(name) < 0) this.#routes.delete(name);
+    for (const at of next.names.keys()) this.#settle(next, at);
+  }
+
+  #settleOn(shard: PackedShard, nodes: ReadonlySet<number>): void {
+    const models = new Set<string>();
+    for (const { copy } of shard.copies((node) => nodes.has(node))) models.add(copy.model);
+    for (const model of models) {
+      const at = shard.indexOf(model);
+      if (at >= 0) this.#settle(shard, at);
     }
-    for (const [nodeId, copies] of this.#copies) {
-      const node = this.#nodes.get(nodeId);
-      if (node === undefined) continue;
-      for (const copy of copies) addCopy(models, node, copy);
+  }
+
+  /** Makes the answers for calls, so that a call only looks one up. */
+  #settle(shard: PackedShard, at: number): void {
+    const name = shard.names[at];
+    if (name === undefined) return;
+    this.#routes.set(name, this.#shared.of(routeOf(this.#versionsAt(shard, at))));
+  }
+
+  #versionsOf(model: string): readonly VersionState[] {
+    const shard = this.#shards[shardOf(model)];
+    const at = shard?.indexOf(model) ?? -1;
+    return shard === undefined || at < 0 ? [] : this.#versionsAt(shard, at);
+  }
+
+  #versionsAt(shard: PackedShard, at: number): readonly VersionState[] {
+    const copies: PlacedCopy[] = [];
+    for (const { node, copy } of shard.copiesOf(at)) {
+      const nodeId = this.#numbers.id(node);
+      const record = this.#nodes.get(nodeId);
+      if (record === undefined) continue;
+      copies.push({ nodeId, isDraining: record.state !== 'SERVING', copy });
     }
-    for (const [model, route] of models) settle(model, route);
-    this.#models = models;
+    return versionsOf(shard.entriesOf(at), copies);
+  }
+
+  #forgetUnused(): void {
+    this.#shared.sweep(this.#routes);
+    this.#numbers.sweep((tell) => {
+      for (const shard of this.#shards) shard.namedNodes(tell);
+      for (const id of this.#nodes.keys()) tell(this.#numbers.of(id));
+    });
   }
 }
 
-function newRoute(): ModelRoute {
-  return {
-    versions: new Map(),
-    isIdempotent: true,
-    shared: [],
-    sharedWeight: 0,
-    otherwise: WAITING,
-  };
+function unreadShard(index: number): AssignmentShard {
+  return { schema: 0, index, epoch: -1, revision: 0, entries: [] };
 }
 
-const NO_ROUTE = newRoute();
+function isRead(shard: PackedShard): boolean {
+  return shard.revision.epoch >= 0;
+}
 
-function isNewer(shard: AssignmentShard, held: AssignmentShard): boolean {
+function isNewer(shard: ShardRevision, held: ShardRevision): boolean {
   return shard.epoch > held.epoch || (shard.epoch === held.epoch && shard.revision > held.revision);
 }
 
-function routeOf(version: number, entry: AssignmentEntry | undefined): VersionRoute {
-  return {
-    version,
-    entry,
-    ready: [],
-    draining: [],
-    failures: new Map(),
-    isUnloading: false,
-    isLeaving: false,
-    resolution: WAITING,
-  };
-}
-
-function addEntry(models: Map<string, ModelRoute>, entry: AssignmentEntry): void {
-  let route = models.get(entry.model);
-  if (route === undefined) {
-    route = newRoute();
-    models.set(entry.model, route);
-  }
-  route.isIdempotent &&= entry.isIdempotent;
-  route.versions.set(entry.version, routeOf(entry.version, entry));
-}
-
-/** A copy of other content than assigned is as if it were not there. */
-function addCopy(
-  models: ReadonlyMap<string, ModelRoute>,
-  node: NodeRecord,
-  copy: CopyRecord,
-): void {
-  const route = models.get(copy.model);
-  if (route === undefined) return;
-  let version = route.versions.get(copy.version);
-  const isReady = copy.state === 'READY';
-  if (version === undefined) {
-    if (!isReady) return;
-    version = routeOf(copy.version, undefined);
-    route.versions.set(copy.version, version);
-  }
-  const { entry } = version;
-  if (entry !== undefined && entry.manifestSha256 !== copy.manifestSha256) return;
-  if (isReady) (node.state === 'SERVING' ? version.ready : version.draining).push(node.id);
-  else if (copy.state === 'UNLOADING') version.isUnloading = true;
-  else if (copy.state === 'FAILED' || copy.state === 'QUARANTINED') {
-    version.failures.set(node.id, copy.reason);
-  }
-}
-
-/** Makes the answers for calls, so that a call only looks one up. */
-function settle(model: string, route: ModelRoute): void {
-  const all = [...route.versions.values()];
-  for (const { ready, draining } of all) if (ready.length === 0) ready.push(...draining);
-  const isUnloaded = all.some(({ entry }) => entry?.reason === UNLOADED);
-  for (const one of all) {
-    one.isLeaving = isUnloaded && (one.entry === undefined || one.entry.reason === UNLOADED);
-  }
-  for (const one of all) one.resolution = resolutionOf(model, route, one);
-  const weighted = all.filter((one) => weightOf(one) > 0);
-  route.shared = weighted.filter((one) => one.ready.length > 0);
-  route.sharedWeight = route.shared.reduce((sum, one) => sum + weightOf(one), 0);
-  // While no version with a weight is READY, one that is being replaced still serves where it is.
-  const replaced = all.filter((one) => one.entry === undefined && !one.isLeaving);
-  const stopgap =
-    replaced.sort((a, b) => b.version - a.version)[0] ??
-    weighted.find((one) => !hasFailed(one)) ??
-    weighted[0];
-  route.otherwise = stopgap?.resolution ?? refused(noneAvailable(model, all));
-}
-
-/** What keeps a version from being served is told, unless nobody wants it served. */
-function noneAvailable(model: string, all: readonly VersionRoute[]): StatusError {
-  const told = all.flatMap(({ version, entry }) => {
-    const reason = entry?.reason ?? '';
-    return reason === '' || reason === UNLOADED ? [] : [`version ${version}: ${reason}`];
-  });
-  const why = told.length === 0 ? '' : ` (${told.join('; ')})`;
-  return notFound(`${requestForUnknownModel(model)} has no available versions${why}`);
-}
-
-function resolutionOf(model: string, route: ModelRoute, one: VersionRoute): Resolution {
-  if (one.ready.length === 0 || one.isLeaving) return unready(model, one);
-  return {
-    kind: 'ready',
-    version: one.version,
-    nodes: one.ready,
-    isIdempotent: route.isIdempotent,
-    isOneOfSeveral: route.versions.size > 1,
-  };
-}
-
-function weightOf(route: VersionRoute): number {
-  return route.entry?.weight ?? 0;
-}
-
-function pickByWeight(route: ModelRoute, random: () => number): Resolution | undefined {
-  const { shared, sharedWeight } = route;
-  if (shared.length < 2) return shared[0]?.resolution;
-  let left = random() * sharedWeight;
-  for (const one of shared) {
-    left -= weightOf(one);
-    if (left < 0) return one.resolution;
-  }
-  return shared.at(-1)?.resolution;
-}
-
-/** On every node that is to hold it, so that waiting is in vain until the plan changes. */
-function hasFailed(route: VersionRoute): boolean {
-  const nodes = route.entry?.nodes ?? [];
-  return nodes.length > 0 && nodes.every((id) => route.failures.has(id));
-}
-
-function reasonOf(route: VersionRoute): string {
-  const [reason] = route.failures.values();
-  return reason ?? '';
-}
-
-function unready(model: string, route: VersionRoute): Resolution {
-  const text = `${requestForUnknownModel(model)} version ${route.version} is not at ready state`;
-  const away = route.entry?.reason ?? (route.isLeaving ? UNLOADED : '');
-  if (away !== '') return refused(unavailable(`${text} (${away})`));
-  if (!hasFailed(route)) return WAITING;
-  return refused(unavailable(`${text} (FAILED: ${reasonOf(route)})`));
-}
-
-function stateOf(route: VersionRoute): { state: IndexState; reason: string } {
-  const isHeld = route.ready.length > 0;
-  if (isHeld) return { state: route.isLeaving ? 'UNLOADING' : 'READY', reason: '' };
-  if (hasFailed(route)) return { state: 'UNAVAILABLE', reason: reasonOf(route) };
-  if (route.isUnloading) return { state: 'UNLOADING', reason: '' };
-  const away = route.entry?.reason ?? '';
-  return away === '' ? { state: 'LOADING', reason: '' } : { state: 'UNAVAILABLE', reason: away };
-}
-
-function refused(error: StatusError): Resolution {
-  return { kind: 'refused', error };
+function indexOf(model: string, versions: readonly VersionState[]): IndexEntry[] {
+  return versions
+    .map(({ version, state, reason }) => ({ model, version, state, reason }))
+    .sort((a, b) => a.version - b.version);
 }
 
 /** What Triton says of statistics of a model that it does not have. */

@@ -18,7 +18,7 @@ export function servingService(table: RouteTable, log: Log): Backend {
     [
       unary(GET_MODEL_STATUS, BYTES, BYTES, (request) => {
         const { model = '', version = '' } = scanModelCall(GET_MODEL_STATUS, request) ?? {};
-        const known = table.index().filter((entry) => entry.model === model);
+        const known = table.index(model);
         return encodeModelStatus(model, version, known);
       }),
       unary(RELOAD, BYTES, BYTES, () => {

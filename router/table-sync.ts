@@ -20,6 +20,10 @@ export const SYNC_RETRY_MS = 250;
 /** A registry that lost its memory is not believed about a missing node for so long. */
 export const LOST_REGISTRY_GRACE_MS = NODE_TTL_MS + 1_000;
 
+/** Read and taken over in one go: between two of them the thread has time for calls. */
+const SHARDS_A_READ = 8;
+const NODES_A_READ = 16;
+
 export interface TableSyncOptions {
   readonly registry: Registry;
   readonly table: RouteTable;
@@ -53,6 +57,9 @@ class Sync implements TableSync {
   readonly #changedShards = new Set<number>();
   #wantsAll = true;
   #wantsNodes = false;
+  readonly #changedNodes = new Set<string>();
+  /** Of the copies that the table has, by node id. */
+  readonly #stamps = new Map<string, string>();
   #isReading = false;
   #lastRead: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -86,7 +93,8 @@ class Sync implements TableSync {
   #hear(change: RegistryChange): void {
     if (change.kind === 'all') this.#wantsAll = true;
     else if (change.kind === 'assignment') this.#changedShards.add(change.index);
-    else if (change.kind === 'nodes' || change.kind === 'copies') this.#wantsNodes = true;
+    else if (change.kind === 'nodes') this.#wantsNodes = true;
+    else if (change.kind === 'copies') this.#changedNodes.add(change.nodeId);
     else return;
     if (!this.#hasFailed) void this.#read();
   }
@@ -101,7 +109,7 @@ class Sync implements TableSync {
     this.#isReading = true;
     this.#stopTimer();
     try {
-      while (this.#wantsAll || this.#wantsNodes || this.#changedShards.size > 0) {
+      while (this.#hasWork()) {
         await this.#round();
         if (this.#isStopped) return;
         this.#options.onSynced();
@@ -136,15 +144,23 @@ class Sync implements TableSync {
     });
   }
 
+  #hasWork(): boolean {
+    const changed = this.#changedShards.size + this.#changedNodes.size;
+    return this.#wantsAll || this.#wantsNodes || changed > 0;
+  }
+
   async #round(): Promise<void> {
-    const indices = [...this.#changedShards];
+    const [shards, nodes] = [[...this.#changedShards], [...this.#changedNodes]];
     const [wantsAll, wantsNodes] = [this.#wantsAll, this.#wantsNodes];
     this.#changedShards.clear();
+    this.#changedNodes.clear();
     this.#wantsAll = false;
     this.#wantsNodes = false;
-    if (wantsAll) await this.#readShards(await this.#newerShards());
-    else if (indices.length > 0) await this.#readShards(indices);
+    await this.#readShards(wantsAll ? await this.#newerShards() : shards);
     if (wantsAll || wantsNodes) await this.#readNodes();
+    const stale = wantsAll ? await this.#staleNodes() : [...nodes, ...this.#unreadNodes()];
+    const isKnown = (id: string): boolean => this.#options.table.node(id) !== undefined;
+    await this.#readCopies([...new Set(stale)].filter(isKnown));
   }
 
   async #newerShards(): Promise<readonly number[]> {
@@ -167,28 +183,62 @@ class Sync implements TableSync {
   }
 
   async #readShards(indices: readonly number[]): Promise<void> {
-    if (indices.length === 0) return;
     const { registry, table, log } = this.#options;
-    const shards = await registry.shards(indices);
-    const known = shards.filter(({ schema }) => schema <= REGISTRY_SCHEMA);
-    if (known.length < shards.length) {
-      log.error('assignment of a newer release refused: update this router');
+    for (const part of inParts(indices, SHARDS_A_READ)) {
+      const shards = await registry.shards(part);
+      const known = shards.filter(({ schema }) => schema <= REGISTRY_SCHEMA);
+      if (known.length < shards.length) {
+        log.error('assignment of a newer release refused: update this router');
+      }
+      table.addShards(known);
     }
-    table.addShards(known);
   }
 
   async #readNodes(): Promise<void> {
     const { registry, table } = this.#options;
     const nodes = (await registry.nodes()).filter(({ schema }) => schema <= REGISTRY_SCHEMA);
-    const copies = await registry.copies();
     const told = new Set(nodes.map(({ id }) => id));
     const missing = [...table.nodes()].filter(({ id }) => !told.has(id));
     if (missing.length > 0) await this.#revisions();
     for (const id of told) this.#missingSinceMs.delete(id);
     if (!this.#isMemoryLost) this.#missingSinceMs.clear();
     const kept = this.#isMemoryLost ? missing.filter(({ id }) => this.#isMissedBriefly(id)) : [];
-    const keptCopies = kept.map(({ id }) => [id, table.copies().get(id) ?? []] as const);
-    table.setNodes([...nodes, ...kept], new Map([...copies, ...keptCopies]));
+    // Who started again holds what it will be read to hold, not what the one before it did.
+    const others = nodes.filter(({ id, incarnation }) => {
+      const known = table.node(id);
+      return known !== undefined && known.incarnation !== incarnation;
+    });
+    for (const { id } of others) this.#stamps.delete(id);
+    table.setNodes([...nodes, ...kept], new Map(others.map(({ id }) => [id, []])));
+    for (const id of this.#stamps.keys()) {
+      if (table.node(id) === undefined) this.#stamps.delete(id);
+    }
+  }
+
+  /** Nodes whose copies are others than those that the table has. */
+  async #staleNodes(): Promise<readonly string[]> {
+    const stamps = await this.#options.registry.copyStamps();
+    return [...stamps].filter(([id, stamp]) => this.#stamps.get(id) !== stamp).map(([id]) => id);
+  }
+
+  /** Nodes of which the table has no copies yet. */
+  #unreadNodes(): readonly string[] {
+    const ids = [...this.#options.table.nodes()].map(({ id }) => id);
+    return ids.filter((id) => !this.#stamps.has(id) && !this.#missingSinceMs.has(id));
+  }
+
+  async #readCopies(nodeIds: readonly string[]): Promise<void> {
+    const { registry, table } = this.#options;
+    for (const part of inParts(nodeIds, NODES_A_READ)) {
+      const found = await registry.copiesOf(part);
+      table.setNodes(
+        [...table.nodes()],
+        new Map([...found].map(([id, { copies }]) => [id, copies])),
+      );
+      for (const [id, { stamp }] of found) {
+        if (table.node(id) !== undefined) this.#stamps.set(id, stamp);
+      }
+    }
   }
 
   /** It stays as it was until it has had time to tell the registry of itself again. */
@@ -198,6 +248,10 @@ class Sync implements TableSync {
     this.#missingSinceMs.set(nodeId, sinceMs);
     return nowMs - sinceMs < LOST_REGISTRY_GRACE_MS;
   }
+}
+
+function* inParts<T>(all: readonly T[], size: number): Iterable<readonly T[]> {
+  for (let at = 0; at < all.length; at += size) yield all.slice(at, at + size);
 }
 
 export function startTableSync(options: TableSyncOptions): TableSync {

@@ -23,7 +23,10 @@ export async function writeDurably(
 }
 
 /** Readers see the old content or the new one, whenever the process or the machine stops. */
-export async function replaceDurably(path: string, text: string): Promise<void> {
+export async function replaceDurably(
+  path: string,
+  text: string | AsyncIterable<string>,
+): Promise<void> {
   const next = `${path}.new`;
   const file = await open(next, 'w');
   try {

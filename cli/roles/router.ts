@@ -1,5 +1,6 @@
 // torus router: one address for the whole cluster. It follows the registry; while that is away, and
 // when it starts without it, it goes by the routes in its data folder.
+import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '../../common/clock.ts';
 import { busyPoll } from '../../common/tick-end.ts';
 import { openRegistry } from '../../registry/open.ts';
@@ -32,7 +33,8 @@ export async function runRouter(context: RoleContext<'router'>): Promise<Running
       ? undefined
       : connectRepository(settings.control, controlPeer(settings));
   closers.add('connection to control', () => control?.close());
-  const routes = await openRouteFile({ folder: settings.data, clock, log });
+  const pause = (): Promise<void> => setImmediate();
+  const routes = await openRouteFile({ folder: settings.data, clock, log, pause });
   closers.add('routes', () => routes.close());
   const nodeTls = clientTlsOf(settings.nodeCa, settings, settings.nodeServerName);
   const router = startRouter({

@@ -141,11 +141,14 @@ export class SimulatedRouter {
 
   #routes(life: Life): RouteFile {
     const { machine } = this;
-    const write = async (path: string, text: string): Promise<void> => {
+    const write = async (path: string, parts: AsyncIterable<string>): Promise<void> => {
+      let text = '';
+      for await (const part of parts) text += part;
       await passes(life, machine.diskDelayMs);
       machine.disk.set(path, text);
     };
+    const pause = (): Promise<void> => Promise.resolve();
     const { clock, log } = { clock: life, log: this.#world.log(machine.name) };
-    return new RouteFile(ROUTE_FILE, { clock, log, write }, machine.disk.get(ROUTE_FILE));
+    return new RouteFile(ROUTE_FILE, { clock, log, write, pause }, machine.disk.get(ROUTE_FILE));
   }
 }

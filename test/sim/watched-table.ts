@@ -1,11 +1,16 @@
 // The router's table, seen at work: what it takes, and which nodes it forgets.
-import type { AssignmentShard, CopyRecord, NodeRecord } from '../../registry/registry.ts';
+import type {
+  AssignmentShard,
+  CopyRecord,
+  NodeRecord,
+  ShardRevision,
+} from '../../registry/registry.ts';
 import { RouteTable } from '../../router/route-table.ts';
 import type { Planted } from './planted.ts';
 
 export interface TableWatcher {
   /** A shard that it had is now another one. */
-  changed(before: AssignmentShard, now: AssignmentShard): void;
+  changed(before: ShardRevision, now: ShardRevision): void;
   /** Nodes that it knew and knows no more. */
   forgot(nodeId: string): void;
 }
@@ -21,10 +26,10 @@ export class WatchedTable extends RouteTable {
   }
 
   override addShards(shards: readonly AssignmentShard[]): void {
-    const before = shards.map(({ index }) => this.shard(index));
+    const before = shards.map(({ index }) => this.revision(index));
     super.addShards(this.#planted.routerShards?.(shards, (index) => this.shard(index)) ?? shards);
     for (const [at, { index }] of shards.entries()) {
-      const [was, now] = [before[at], this.shard(index)];
+      const [was, now] = [before[at], this.revision(index)];
       if (was !== undefined && now !== undefined && was !== now) this.#watcher.changed(was, now);
     }
   }

@@ -10,6 +10,7 @@ import {
   REGISTRY_SCHEMA,
   type Registry,
 } from '../../registry/registry.ts';
+import { shardOf } from '../../registry/shards.ts';
 
 export const MANIFEST = 'a'.repeat(64);
 
@@ -53,7 +54,7 @@ export function entry(
   };
 }
 
-/** All shards, all entries in the first: where an entry lies does not matter to readers. */
+/** All shards. */
 export function plan(
   entries: readonly AssignmentEntry[],
   revision = 1,
@@ -64,7 +65,7 @@ export function plan(
     index,
     epoch,
     revision,
-    entries: index === 0 ? entries : [],
+    entries: entries.filter(({ model }) => shardOf(model) === index),
   }));
 }
 
@@ -73,9 +74,7 @@ export async function assign(
   entries: readonly AssignmentEntry[],
   revision = 1,
 ): Promise<void> {
-  const [first, ...rest] = plan(entries, revision);
-  if (first !== undefined) await registry.putShard(first);
-  if (revision === 1) for (const shard of rest) await registry.putShard(shard);
+  for (const shard of plan(entries, revision)) await registry.putShard(shard);
 }
 
 /** Turns of the event loop that are waited one by one; then others get the processor too. */
