@@ -12,6 +12,7 @@ import type { Member } from '../member.ts';
 /** A node that starts on a busy machine is back by then, and so are the calls of its models. */
 const DEADLINE_MS = 10_000;
 const ANSWER_MS = 2_000;
+const CLIENTS_BACK_MS = 3_000;
 const LEADS_TIMEOUT_MS = 60_000;
 /** What is known is on the routers' disks by then: they write each 10 s. */
 const KNOWN_MS = 11_000;
@@ -84,6 +85,8 @@ async function restarted(
     stage.note(
       `${away} away: ${member.id} was started in ${Math.round(member.process.readyMs)} ms`,
     );
+    // Before the next router goes, clients have found this one again: they back off for a second.
+    if (isAll && member.role === 'router') await pause(CLIENTS_BACK_MS);
     wrong.push(...(await unanswered(cluster, away, member)));
   }
   return wrong;
