@@ -12,6 +12,7 @@ import { cutLeader } from './faults/r11-cut-leader.ts';
 import { fullDisk } from './faults/r12-full-disk.ts';
 import { bitFlips } from './faults/r13-bit-flips.ts';
 import { badNetwork } from './faults/r15-bad-network.ts';
+import { poisonModel } from './faults/r18-poison-model.ts';
 import { restartWithoutStores } from './faults/r19-restart-without-stores.ts';
 
 export const FAULTS: readonly Fault[] = [
@@ -26,5 +27,6 @@ export const FAULTS: readonly Fault[] = [
   fullDisk,
   bitFlips,
   badNetwork,
+  poisonModel,
   restartWithoutStores,
 ];
