@@ -75,6 +75,16 @@ export class StatusError extends Error {
   }
 }
 
+/** Too much at the moment: who may try again is told when. */
+export class Overloaded extends StatusError {
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number) {
+    super(Code.UNAVAILABLE, message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /** Anything thrown, as a StatusError: one stays what it is, another error becomes `fallback`. */
 export function statusOf(thrown: unknown, fallback: Code = Code.INTERNAL): StatusError {
   if (thrown instanceof StatusError) return thrown;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { VirtualClock } from '../common/clock.ts';
-import { Code, StatusError } from '../common/status.ts';
+import { Code, Overloaded, StatusError } from '../common/status.ts';
 import {
   type AwaitedRequest,
   floatsOf,
@@ -179,6 +179,28 @@ test('late, cancelled and surplus requests are answered at once, and never run',
   const after = sum(5);
   model.submit(after);
   t.is((await after.answer).error?.code, Code.UNAVAILABLE);
+});
+
+test('what would come too late is refused at once, and told when to come again', async (t) => {
+  const clock = new VirtualClock();
+  const shed: string[] = [];
+  const observer = { requestShed: (reason: string) => void shed.push(reason) };
+  const model = await load(addModel(1), { maxBatchSize: 1, clock, observer });
+  const before = Array.from({ length: 100 }, (_, at) => sum(at));
+  for (const request of before) model.submit(request);
+  await before[0]?.answer;
+  // 99 are still to run, and each takes longer than this one has.
+  const late = requestOf(sum(3).inputs, 1, 1e-4);
+  const patient = sum(4);
+  model.submit(late);
+  model.submit(patient);
+  const { error } = await late.answer;
+  t.true(error instanceof Overloaded && error.retryAfterMs >= 1);
+  t.is(error?.code, Code.UNAVAILABLE);
+  t.regex(error?.message ?? '', /no compute was spent/);
+  t.deepEqual(floatsOf((await patient.answer).outputs[0]), [8]);
+  t.deepEqual(shed, ['deadline']);
+  await model.stop();
 });
 
 test('a full queue refuses in known words; stopping runs what is queued', async (t) => {

@@ -117,6 +117,9 @@ export interface ModelFailure {
 /** Why a request failed: the `reason` label of Triton's nv_inference_request_failure, and ours. */
 export type FailReason = 'REJECTED' | 'TIMEOUT' | 'CANCELED' | 'BACKEND' | 'OTHER';
 
+/** Why a request was refused that another time would have been taken. */
+export type ShedReason = 'queue-full' | 'deadline';
+
 /** Told what happens, for statistics. Called on the hot path: count, and return. */
 export interface ModelObserver {
   /** One run that succeeded. */
@@ -127,6 +130,8 @@ export interface ModelObserver {
    */
   requestsSucceeded?(requests: number, totalNs: number, queueNs: number): void;
   requestFailed?(reason: FailReason, totalNs: number): void;
+  /** Beside requestFailed (REJECTED). */
+  requestShed?(reason: ShedReason): void;
   /** Where runs happen from now on, and why not elsewhere ('' where nothing stood in the way). */
   wayChosen?(way: Way, reason: string): void;
   /** A run on zeros failed at load; the model serves nevertheless. */

@@ -52,24 +52,14 @@ export function registerInferenceMetrics(
       },
     });
   }
-  // Several label sets for each version: they have a limit of their own.
-  const limit = new LabelLimit();
-  new Counter({
-    name: 'nv_inference_request_failure',
-    help: 'Requests that failed, by reason',
-    labelNames: [...LABELS, 'reason'],
-    registers,
-    collect() {
-      this.reset();
-      for (const statistics of book.all()) {
-        for (const [why, count] of Object.entries(statistics.failReasons)) {
-          const labels = [statistics.model, statistics.version, why];
-          const [model = '', version = '', reason = ''] = limit.fit(labels);
-          this.inc({ model, version, node, reason }, count);
-        }
-      }
-    },
-  });
+  const failed = 'Requests that failed, by reason';
+  countReasons(metrics, node, 'nv_inference_request_failure', failed, () =>
+    Array.from(book.all(), (one) => [one, one.failReasons]),
+  );
+  const shed = 'Requests refused at once: no room in the queue, or no answer before their deadline';
+  countReasons(metrics, node, 'torus_requests_shed_total', shed, () =>
+    Array.from(book.all(), (one) => [one, one.shedReasons]),
+  );
   new Gauge({
     name: 'nv_inference_pending_request_count',
     help: 'Requests waiting or running',
@@ -105,4 +95,30 @@ export function registerInferenceMetrics(
       ),
     );
   }
+}
+
+/** Several label sets for each version: they have a limit of their own. */
+function countReasons(
+  metrics: Metrics,
+  node: string,
+  name: string,
+  help: string,
+  read: () => readonly (readonly [VersionStatistics, Readonly<Record<string, number>>])[],
+): void {
+  const limit = new LabelLimit();
+  new Counter({
+    ...{ name, help },
+    labelNames: [...LABELS, 'reason'],
+    registers: [metrics],
+    collect() {
+      this.reset();
+      for (const [statistics, counts] of read()) {
+        for (const [why, count] of Object.entries(counts)) {
+          const labels = [statistics.model, statistics.version, why];
+          const [model = '', version = '', reason = ''] = limit.fit(labels);
+          this.inc({ model, version, node, reason }, count);
+        }
+      }
+    },
+  });
 }

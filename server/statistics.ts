@@ -4,7 +4,7 @@
 import { Buckets } from '../common/histogram.ts';
 import { MAX_LABEL_SETS, OTHER } from '../common/metrics.ts';
 import type { Way } from './engines/engine.ts';
-import type { FailReason, ModelObserver, RunTimings } from './loaded-model.ts';
+import type { FailReason, ModelObserver, RunTimings, ShedReason } from './loaded-model.ts';
 
 /** Bounds in seconds, the same everywhere, or sums over nodes would mean nothing. */
 const DURATION_BUCKETS_S: readonly number[] = [
@@ -49,6 +49,7 @@ export class VersionStatistics implements ModelObserver {
     BACKEND: 0,
     OTHER: 0,
   };
+  readonly shedReasons: Record<ShedReason, number> = { 'queue-full': 0, deadline: 0 };
   /** By rows of the batch. */
   readonly batches = new Map<number, BatchTally>();
   readonly requestSeconds = new Buckets(DURATION_BUCKETS_S);
@@ -108,6 +109,10 @@ export class VersionStatistics implements ModelObserver {
   requestFailed(reason: FailReason, totalNs: number): void {
     this.failReasons[reason] += 1;
     add(this.fail, totalNs);
+  }
+
+  requestShed(reason: ShedReason): void {
+    this.shedReasons[reason] += 1;
   }
 
   wayChosen(way: Way, reason: string): void {

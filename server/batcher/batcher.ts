@@ -48,6 +48,7 @@ export class Batcher<T extends Waiting> {
   readonly #queues = new Map([['', new RequestQueue('')]]);
   readonly #idle: number[] = [];
   #count = 0;
+  #rows = 0;
   #bytes = 0;
   /** No waiting request's deadline is earlier (it may be stale: too early, never too late). */
   #earliestDeadlineMs = Number.POSITIVE_INFINITY;
@@ -65,6 +66,10 @@ export class Batcher<T extends Waiting> {
 
   get queued(): number {
     return this.#count;
+  }
+
+  get queuedRows(): number {
+    return this.#rows;
   }
 
   get queuedBytes(): number {
@@ -101,6 +106,7 @@ export class Batcher<T extends Waiting> {
     }
     queue.push(request);
     this.#count++;
+    this.#rows += request.rows;
     this.#bytes += request.sizeBytes;
     if (request.deadlineMs < this.#earliestDeadlineMs) {
       this.#earliestDeadlineMs = request.deadlineMs;
@@ -251,6 +257,7 @@ export class Batcher<T extends Waiting> {
   #remove(queue: RequestQueue, request: Waiting): void {
     queue.remove(request);
     this.#count--;
+    this.#rows -= request.rows;
     this.#bytes -= request.sizeBytes;
     if (queue.count === 0 && queue.shapeKey !== '') this.#queues.delete(queue.shapeKey);
   }

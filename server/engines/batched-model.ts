@@ -5,6 +5,8 @@ import { Code, invalidArgument, StatusError, unavailable } from '../../common/st
 import type { TensorSpec } from '../../common/tensor.ts';
 import { type TickEnd, TURN_WORK_MS, tickEnd } from '../../common/tick-end.ts';
 import { Batcher } from '../batcher/batcher.ts';
+import { QueueWait } from '../batcher/queue-wait.ts';
+import { late, overloaded } from '../batcher/refusals.ts';
 import type {
   FailReason,
   InferRequest,
@@ -12,6 +14,7 @@ import type {
   ModelFailure,
   ModelObserver,
   ModelState,
+  ShedReason,
 } from '../loaded-model.ts';
 import type { RunOutcome, Way } from './engine.ts';
 import { InlineCost } from './inline-cost.ts';
@@ -47,6 +50,7 @@ export class BatchedModel implements LoadedModel {
   readonly #observer: ModelObserver;
   readonly #batcher: Batcher<InferRequest>;
   readonly #pool: InstancePool;
+  readonly #wait = new QueueWait();
   /** Inputs whose dimensions after the first may differ between requests. */
   readonly #open: readonly number[];
   readonly #texts: readonly number[];
@@ -130,10 +134,34 @@ export class BatchedModel implements LoadedModel {
     const problem = this.#problemOf(request);
     if (problem !== undefined) this.#refuse(request, problem, 'OTHER', nowMs);
     else if (request.deadlineMs <= nowMs) this.#refuse(request, late(), 'TIMEOUT', nowMs);
-    else if (!this.#enqueue(request)) {
-      this.#refuse(request, unavailable('Exceeds maximum queue size'), 'REJECTED', nowMs);
+    else if (this.#batcher.idleInstances > 0) this.#takeIn(request, nowMs);
+    else {
+      const lateMs = this.#answerMs(request) - (request.deadlineMs - nowMs);
+      if (lateMs > 0) this.#shed(request, 'deadline', lateMs, nowMs);
+      else this.#takeIn(request, nowMs);
+    }
+  }
+
+  #takeIn(request: InferRequest, nowMs: number): void {
+    if (!this.#enqueue(request)) {
+      this.#shed(request, 'queue-full', this.#answerMs(request) / 2, nowMs);
     } else if (this.#batcher.idleInstances === 0) this.#arm();
     else this.#decideSoon(nowMs);
+  }
+
+  /** Until it would have an answer, with all that wait before it. */
+  #answerMs({ rows }: InferRequest): number {
+    return this.#wait.answerMs({
+      rows: this.#batcher.queuedRows + rows,
+      requests: this.#batcher.queued + 1,
+      maxBatchSize: this.maxBatchSize,
+      instances: this.#pool.instanceCount,
+    });
+  }
+
+  #shed(request: InferRequest, reason: ShedReason, lateMs: number, nowMs: number): void {
+    this.#observer.requestShed?.(reason);
+    this.#refuse(request, overloaded(reason, lateMs), 'REJECTED', nowMs);
   }
 
   /** While a decision is coming, all that arrives counts as come when it was called for. */
@@ -268,6 +296,7 @@ export class BatchedModel implements LoadedModel {
     const batch = { requests, rows: this.maxBatchSize === 0 ? 0 : rows };
     this.#pool.run(instance, batch, (outcome) => {
       this.#running -= requests.length;
+      if (outcome.ok) this.#wait.ran(this.maxBatchSize === 0 ? 1 : rows, outcome.runNs / 1e6);
       this.#answer(requests, rows, nowMs, outcome);
       if (outcome.ok) this.#watchCost(outcome.runNs);
       if (!this.#isDeciding) this.#checkDrained();
@@ -356,13 +385,6 @@ export class BatchedModel implements LoadedModel {
   #checkDrained(): void {
     if (this.inFlight === 0 && this.#state !== 'READY') this.#onDrained();
   }
-}
-
-function late(): StatusError {
-  return new StatusError(
-    Code.DEADLINE_EXCEEDED,
-    'the deadline passed while the request was queued; no compute was spent on it',
-  );
 }
 
 function indexesOf(

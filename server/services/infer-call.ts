@@ -4,6 +4,7 @@ import type { Tensor } from '../../common/tensor.ts';
 import type { CallSpan } from '../../common/tracing/call-tracer.ts';
 import type { QueueTimeout } from '../../model/config/batching.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
+import { pushbackOf } from '../../transport/pushback.ts';
 import type { RequestQueue, Waiting } from '../batcher/request-queue.ts';
 import { fillAnswer } from '../infer/answer-template.ts';
 import type { OutputChoice } from '../infer/check.ts';
@@ -73,7 +74,7 @@ export class InferCall implements InferRequest {
   }
 
   #failWith(error: StatusError): void {
-    this.#call.fail(error);
+    this.#call.fail(error, pushbackOf(error));
     if (this.span !== undefined) endSpan(this.span, this.asked.served.signature, error.code);
   }
 
