@@ -18,6 +18,8 @@ import { collectGarbage, forgetOldJobs } from './garbage.ts';
 import { Leader } from './leader.ts';
 import type { LeaderConfig } from './leader-state.ts';
 import { controlMetrics } from './metrics.ts';
+import type { PlanParts } from './planner.ts';
+import { PlannerThread, type StoreAddresses } from './planner-thread.ts';
 import { type RepositoryHooks, repositoryHooks } from './repository.ts';
 
 /** Garbage is collected soon after the start, when the rush is over, and then so often. */
@@ -38,6 +40,8 @@ export interface ControlOptions {
   readonly timing: LeaderConfig;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where a thread for plans finds the stores. Absent: plans are made on this thread. */
+  readonly planning?: StoreAddresses;
 }
 
 export interface Control extends RepositoryHooks {
@@ -52,8 +56,13 @@ export interface Control extends RepositoryHooks {
 export async function startControl(options: ControlOptions): Promise<Control> {
   const { catalog, registry, clock, dateMs, metrics } = options;
   const told = controlMetrics({ metrics, catalog, nowMs: () => clock.nowMs() });
+  const { planning, log } = options;
+  const onLost = (): void => told.lostPlanner();
   const leader = new Leader({
     ...options,
+    ...(planning && {
+      planner: (parts: PlanParts) => new PlannerThread({ ...parts, planning, clock, log, onLost }),
+    }),
     onReport: (report) => told.planned(report),
     onLead: (epoch) => told.leads(epoch),
   });

@@ -7,7 +7,12 @@ import { CATALOG_SCHEMA } from '../catalog/documents.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { Code, hasCode } from '../common/status.ts';
-import { LEADER_LEASE_MS, NODE_TTL_MS, type Registry } from '../registry/registry.ts';
+import {
+  type AssignmentShard,
+  LEADER_LEASE_MS,
+  NODE_TTL_MS,
+  type Registry,
+} from '../registry/registry.ts';
 import {
   isSure,
   type LeaderAction,
@@ -18,7 +23,13 @@ import {
   stepLeader,
   wakeAtMs,
 } from './leader-state.ts';
-import { Planner, type PlanReport } from './planner.ts';
+import {
+  type PlanMaker,
+  Planner,
+  type PlanParts,
+  type PlanReport,
+  type PutOutcome,
+} from './planner.ts';
 
 export const LEASE_NAME = 'leader';
 
@@ -41,12 +52,14 @@ export interface LeaderOptions {
   readonly timing: LeaderConfig;
   readonly onReport?: (report: PlanReport) => void;
   readonly onLead?: (epoch: number | undefined) => void;
+  /** Who makes the plans. Default: this thread. */
+  readonly planner?: (parts: PlanParts) => PlanMaker;
 }
 
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #owner: string;
-  readonly #planner: Planner;
+  readonly #planner: PlanMaker;
   readonly #unwatch: (() => void)[] = [];
   #state: LeaderState;
   #cancelWake: (() => void) | undefined;
@@ -57,14 +70,15 @@ export class Leader {
   constructor(options: LeaderOptions) {
     this.#options = options;
     this.#owner = `${options.id}/${randomUUID()}`;
-    this.#planner = new Planner({
-      catalog: options.catalog,
-      registry: options.registry,
-      log: options.log,
-      nowMs: () => options.clock.nowMs(),
+    const { catalog, registry, log } = options;
+    const parts: PlanParts = {
+      put: (shard) => this.#put(shard),
       holdsMassRemovals: options.timing.massRemovalWaitMs > 0,
       onReport: (report) => options.onReport?.(report),
-    });
+    };
+    const nowMs = (): number => options.clock.nowMs();
+    this.#planner =
+      options.planner?.(parts) ?? new Planner({ ...parts, catalog, registry, log, nowMs });
     this.#state = startLeader(options.clock.nowMs());
   }
 
@@ -94,6 +108,12 @@ export class Leader {
     for (const unwatch of this.#unwatch) unwatch();
     this.#on({ kind: 'stop' });
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    await this.#planner.stop();
+  }
+
+  async #put(shard: AssignmentShard): Promise<PutOutcome> {
+    if (this.epoch() !== shard.epoch) return 'unsure';
+    return (await this.#options.registry.putShard(shard)) ? 'ok' : 'refused';
   }
 
   #on(event: LeaderEvent): void {
@@ -152,9 +172,8 @@ export class Leader {
         return { kind: 'renewed', epoch: action.epoch, askedMs, isOurs };
       }
       case 'plan': {
-        const isSureStill = (): boolean => this.epoch() === action.epoch;
-        const outcome = await this.#planner.run({ ...action, isSure: isSureStill });
-        return { kind: 'planned', epoch: action.epoch, outcome };
+        const { epoch, isConfirmed } = action;
+        return { kind: 'planned', epoch, outcome: await this.#planner.run({ epoch, isConfirmed }) };
       }
       case 'release':
         await this.#attempt(() => registry.releaseLease(this.#lease(action.epoch)));

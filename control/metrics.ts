@@ -1,5 +1,5 @@
 // What control tells Prometheus: who leads, the last plan, and how many jobs are in which state.
-import { Gauge } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import type { Catalog } from '../catalog/catalog.ts';
 import { JOB_STATES } from '../catalog/documents.ts';
 import { LabelLimit, type Metrics, OTHER } from '../common/metrics.ts';
@@ -12,6 +12,7 @@ const COUNT_JOBS_MS = 5_000;
 export interface ControlMetrics {
   leads(epoch: number | undefined): void;
   planned(report: PlanReport): void;
+  lostPlanner(): void;
 }
 
 export interface ControlMetricsOptions {
@@ -43,8 +44,14 @@ export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
   const limit = new LabelLimit();
   const wanted = gauge('torus_copies_wanted', 'Copies that the assignment asks for');
   const ready = gauge('torus_copies_ready', 'Copies that nodes have ready');
+  const lost = new Counter({
+    name: 'torus_planner_losses_total',
+    help: 'Times that the thread which makes the plans ended and was started anew',
+    registers,
+  });
   countJobs(options);
   return {
+    lostPlanner: () => lost.inc(),
     leads(now) {
       leader.set(now === undefined ? 0 : 1);
       if (now !== undefined) epoch.set(now);

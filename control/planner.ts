@@ -1,5 +1,5 @@
-// One pass of the leader: reads catalog and registry, plans, writes the shards that changed. Checks
-// before each write that it is still sure to lead.
+// One pass of the leader: reads catalog and registry, plans, writes the shards that changed, as
+// long as it is sure to lead.
 import { type Catalog, type Kind, versionKey } from '../catalog/catalog.ts';
 import type { Log } from '../common/log.ts';
 import type {
@@ -31,26 +31,43 @@ export interface PlanReport {
   readonly copiesReady: number;
 }
 
-export interface PlannerOptions {
+/** 'unsure': not written, since this process may lead no more. */
+export type PutOutcome = 'ok' | 'refused' | 'unsure';
+
+/** What whoever makes plans needs of the leader. */
+export interface PlanParts {
+  /** Mass removals are held back once. */
+  readonly holdsMassRemovals: boolean;
+  /** Writes a shard, if this process is sure to lead under the shard's epoch. */
+  put(shard: AssignmentShard): Promise<PutOutcome>;
+  onReport(report: PlanReport): void;
+}
+
+export interface PlannerOptions extends PlanParts {
   readonly catalog: Catalog;
+  /** Only read here. */
   readonly registry: Registry;
   readonly log: Log;
   readonly nowMs: () => number;
-  /** Mass removals are held back once. */
-  readonly holdsMassRemovals: boolean;
-  readonly onReport: (report: PlanReport) => void;
 }
 
 export interface PlanRequest {
   readonly epoch: number;
   readonly isConfirmed: boolean;
-  /** Asked before each write. */
-  readonly isSure: () => boolean;
+}
+
+/** On this thread, or on another one (planner-thread.ts). */
+export interface PlanMaker {
+  /** A document of the catalog was written or removed by this process. */
+  told(kind: Kind, key: string): void;
+  /** One at a time. Never fails: what does is 'failed'. */
+  run(request: PlanRequest): Promise<PlanOutcome>;
+  stop(): Promise<void>;
 }
 
 const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index);
 
-export class Planner {
+export class Planner implements PlanMaker {
   readonly #options: PlannerOptions;
   readonly #ringOf = ringCache();
   readonly #plans = new Plans();
@@ -72,10 +89,11 @@ export class Planner {
     this.#models = new PlannedModels(options);
   }
 
-  /** A document of the catalog was written or removed by this process. */
   told(kind: Kind, key: string): void {
     this.#models.told(kind, key);
   }
+
+  async stop(): Promise<void> {}
 
   async run(request: PlanRequest): Promise<PlanOutcome> {
     try {
@@ -153,13 +171,14 @@ export class Planner {
   async #write(
     entries: readonly AssignmentEntry[],
     lost: ReadonlySet<number>,
-    { epoch, isSure }: PlanRequest,
+    { epoch }: PlanRequest,
   ): Promise<PlanOutcome> {
-    const { registry, log } = this.#options;
+    const { put, log } = this.#options;
     const changed = changedShards(entries, this.#held, epoch, lost);
     for (const shard of changed) {
-      if (!isSure()) return 'failed';
-      if (!(await registry.putShard(shard))) {
+      const outcome = await put(shard);
+      if (outcome === 'unsure') return 'failed';
+      if (outcome === 'refused') {
         log.warn({ epoch, shard: shard.index }, 'another leader writes under a newer epoch');
         this.#heldEpoch = 0;
         return 'fenced';

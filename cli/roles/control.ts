@@ -26,6 +26,7 @@ export async function runControl(context: RoleContext<'control'>): Promise<Runni
     ...{ ...stores, log, metrics, clock: systemClock, dateMs: Date.now },
     id: settings.id ?? processId(),
     timing: CLUSTER_TIMING,
+    planning: { registry: settings.registry, catalog: settings.catalog },
   });
   const tls = serverTlsOf(settings);
   const tokens = tokensOf(settings.adminTokenFile);
