@@ -1,5 +1,7 @@
 // R5: every process of the cluster is told to end (SIGTERM) and started again, one after the other:
 // as it is, and once more from the release before to this one.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pause } from '../../support/redis-server.ts';
@@ -11,6 +13,11 @@ import { releaseBefore } from '../release-before.ts';
 const MAIN = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
 /** In both rounds together. */
 const LEAST_CALLS = 20_000;
+/**
+ * Between routers: clients have to have found the one before again, and gRPC has them wait 1 s,
+ * then 1.6 s, then 2.6 s before they connect anew.
+ */
+const FOUND_AGAIN_MS = 5_000;
 const LOOK_MS = 200;
 
 export const rollingRestart: Fault = {
@@ -18,8 +25,10 @@ export const rollingRestart: Fault = {
   title: 'everything is restarted in turn (SIGTERM), and upgraded',
   async run(stage, form) {
     if (form === 'short') return await shortForm(stage);
+    const folder = await mkdtemp(join(tmpdir(), 'torus-before-'));
+    stage.teardown(() => rm(folder, { recursive: true, force: true }));
+    const old = releaseBefore(folder);
     const cluster = await stage.ownCluster({ ...USUAL_CLUSTER, controls: 2 });
-    const old = releaseBefore(join(cluster.surroundings.folder, 'release-before'));
     const same = await rolled(stage, cluster, form);
     await cluster.end();
     const before = await stage.ownCluster({ ...USUAL_CLUSTER, controls: 2, main: old.main });
@@ -66,6 +75,7 @@ async function rolled(stage: Stage, cluster: ChaosCluster, form: Form, main?: st
     if (code !== 0) throw new Error(`${member.id} ended with ${code}: ${member.process.stderr()}`);
     await member.start(main === undefined ? {} : { main });
     await cluster.untilReady();
+    if (member.role === 'router' && form === 'full') await pause(FOUND_AGAIN_MS);
     stage.note(`${member.id} was restarted`);
   }
   while (form === 'full' && load.book.count < LEAST_CALLS / 2) await pause(LOOK_MS);
