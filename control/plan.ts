@@ -182,17 +182,20 @@ function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
   const { version, before, reason } = one;
   const nodes = withLeaving(targets, before, one.readyIds);
   const weight = one.isServing ? 1 : 0;
-  const { isIdempotent } = one.model.policy;
+  const { isIdempotent, allowsHedging } = one.model.policy;
+  const isHedged = allowsHedging && isIdempotent;
   if (
     before?.weight === weight &&
     before.reason === reason &&
     before.isIdempotent === isIdempotent &&
+    (before.isHedged ?? false) === isHedged &&
     isSameList(before.nodes, nodes)
   ) {
     return before;
   }
   const { model, manifestSha256 } = version;
-  return { model, version: version.version, manifestSha256, nodes, weight, reason, isIdempotent };
+  const entry = { model, version: version.version, manifestSha256, nodes, weight, reason };
+  return { ...entry, isIdempotent, ...(isHedged && { isHedged }) };
 }
 
 /** The content too: a version made again under the same number is another one. */

@@ -69,6 +69,11 @@ export interface AssignmentEntry {
    */
   readonly reason: string;
   readonly isIdempotent: boolean;
+  /**
+   * A call that takes long may be sent to a second copy as well. Absent in what a release before
+   * wrote: false.
+   */
+  readonly isHedged?: boolean | undefined;
 }
 
 /** One of ASSIGNMENT_SHARDS parts of the assignment, by hash of the model's name. */

@@ -12,6 +12,8 @@ import { servableNotFound, unknownLabel } from '../proto/tfs/words.ts';
 import { type Backend, ConnectionLost, DEFAULT_DEADLINE_MS } from '../transport/backend.ts';
 import { lessLoadedOfTwo, stickyChoice } from './balance.ts';
 import type { ForwardSpan } from './forward-span.ts';
+import { HedgeDelays } from './hedge-delay.ts';
+import { Hedging } from './hedging.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Resolution, RouteTable } from './route-table.ts';
@@ -75,6 +77,12 @@ export abstract class Forward implements Waiter {
   sentMs = 0;
   isRetry = false;
   isIdempotent = true;
+  /** Its model's calls may be sent to a second copy when they take long. */
+  isHedged = false;
+  /** Where it was sent as well; undefined: nowhere. */
+  hedge: Upstream | undefined = undefined;
+  hedgeSentMs = 0;
+  stopHedge: (() => void) | undefined = undefined;
   /** Undefined: it is not recorded. */
   span: ForwardSpan | undefined = undefined;
 
@@ -88,6 +96,15 @@ export abstract class Forward implements Waiter {
 
   /** Sends it to where Forward.upstream says. */
   abstract send(route: Ready): void;
+  /** Sends it to Forward.hedge too, as it was sent first. False: it can't be. */
+  sendHedge(): boolean {
+    return false;
+  }
+  /** Takes that back. */
+  dropHedge(): void {}
+  /** The first sending has failed: what Forward.hedge answers is the answer. */
+  promoteHedge(): void {}
+
   /** Answers it; nothing of an answer has left yet. */
   abstract refuse(error: StatusError): void;
 
@@ -135,12 +152,15 @@ export class Forwarder {
   readonly tracer: CallTracer | undefined;
   readonly #options: ForwarderOptions;
   readonly #budget = new RetryBudget();
+  readonly #delays = new HedgeDelays();
+  readonly #hedging: Hedging;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #stopTimer = (): void => {};
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
     this.tracer = options.tracer;
+    this.#hedging = new Hedging({ ...options, budget: this.#budget, delays: this.#delays });
   }
 
   /** The table or the nodes changed: calls that wait may go on. */
@@ -180,6 +200,29 @@ export class Forwarder {
     forward.refuse(error);
   }
 
+  /** The second sending of a hedged call is the one that answers. */
+  hedgeWon(forward: Forward): void {
+    const { upstream } = forward;
+    const nowMs = this.#options.clock.nowMs();
+    if (upstream !== undefined) {
+      this.#options.slowCopies.note(forward.model, upstream.id, nowMs - forward.sentMs);
+    }
+    this.#hedging.promoted(forward);
+  }
+
+  /** It came to nothing. */
+  hedgeFailed(forward: Forward, error: StatusError): void {
+    const { hedge } = forward;
+    if (hedge === undefined) return;
+    this.#options.upstreams.failed(hedge, forward.model, error, this.#options.clock.nowMs());
+    this.#hedging.lost(forward);
+  }
+
+  /** The first sending answers: the second is taken back. */
+  hedgeDone(forward: Forward): void {
+    this.#hedging.ended(forward);
+  }
+
   /** It is over: its caller has an answer, or has gone (CANCELLED). @param nowMs as route() */
   answered(forward: Forward, code: Code, nowMs?: number): void {
     const { upstream } = forward;
@@ -187,8 +230,11 @@ export class Forwarder {
       const endMs = nowMs ?? this.#options.clock.nowMs();
       this.#options.upstreams.answered(upstream, forward.model, code, endMs);
       if (code === Code.OK && !forward.isStream) {
-        this.#options.slowCopies.note(forward.model, upstream.id, endMs - forward.sentMs);
+        const latencyMs = endMs - forward.sentMs;
+        this.#options.slowCopies.note(forward.model, upstream.id, latencyMs);
+        if (forward.isHedged) this.#delays.note(forward.model, latencyMs);
       }
+      if (forward.isHedged) this.#hedging.ended(forward);
       this.#left(forward, endMs);
     } else if (this.#options.room.leave(forward)) this.#rearm();
     this.#count(forward, code);
@@ -203,6 +249,12 @@ export class Forwarder {
     if (upstream === undefined) return false;
     const nowMs = this.#options.clock.nowMs();
     this.#options.upstreams.failed(upstream, forward.model, error, nowMs);
+    if (forward.hedge !== undefined) {
+      forward.promoteHedge();
+      this.#hedging.promoted(forward);
+      return true;
+    }
+    if (forward.isHedged) this.#hedging.ended(forward);
     this.#left(forward, nowMs);
     if (maySendAgain(forward, error)) this.#options.metrics.retried('connection-lost');
     else if (!this.#mayAskAnother(forward, upstream, error)) return false;
@@ -229,7 +281,9 @@ export class Forwarder {
     forward.sentMs = nowMs;
     if (forward.span !== undefined) forward.span.sent(upstream.id, route.version);
     forward.isIdempotent = route.isIdempotent;
+    forward.isHedged = route.isHedged;
     forward.send(route);
+    if (route.isHedged && forward.upstream === upstream) this.#hedging.sent(forward, route);
   }
 
   /** A node has said no: another one may know better, once. */

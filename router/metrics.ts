@@ -24,6 +24,8 @@ export interface RouterMetrics {
   /** A call was sent again. */
   retried(reason: RetryReason): void;
   ejected(reason: Ejected['reason']): void;
+  /** A call was sent to a second copy as well; that one's answer counted. */
+  hedged(what: 'sent' | 'won'): void;
 }
 
 export interface RouterGauges {
@@ -75,6 +77,13 @@ export function routerMetrics(
     registers,
   });
   for (const reason of ['failures', 'latency']) ejections.inc({ reason }, 0);
+  const hedges = new Counter({
+    name: 'torus_router_hedges_total',
+    help: 'Calls sent to a second copy as well since they took long, and whose second answer won',
+    labelNames: ['what'],
+    registers,
+  });
+  for (const what of ['sent', 'won']) hedges.inc({ what }, 0);
   gauge('torus_router_waiting_calls', 'Calls that wait for a copy', gauges.waitingCalls, registry);
   gauge('torus_router_waiting_bytes', 'Bytes of waiting calls', gauges.waitingBytes, registry);
   const nodes = 'Live nodes that the router knows';
@@ -91,6 +100,7 @@ export function routerMetrics(
     upstream: (durationMs) => latency.observe(durationMs / 1000),
     retried: (reason) => retries.inc({ reason }),
     ejected: (reason) => ejections.inc({ reason }),
+    hedged: (what) => hedges.inc({ what }),
   };
 }
 

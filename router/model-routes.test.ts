@@ -10,8 +10,26 @@ test('a model with one READY version is no more than that', (t) => {
   const route = routeOf(versionsOf([entry('m', 4)], [on('a', 4), on('b', 4, true)]));
   t.deepEqual(route, {
     kind: 'ready',
-    ...{ version: 4, nodes: ['a'], isIdempotent: true, isOneOfSeveral: false },
+    ...{ version: 4, nodes: ['a'], isIdempotent: true, isHedged: false, isOneOfSeveral: false },
   });
+});
+
+test('calls are sent to a second copy only where each version allows it', (t) => {
+  const isHedged = (...hedged: readonly (boolean | undefined)[]): boolean => {
+    const entries = hedged.map((one, at) => entry('m', at + 1, { isHedged: one }));
+    const route = routeOf(versionsOf(entries, [on('a', 1), on('b', 2)]));
+    const told = route.kind === 'ready' ? route : resolveIn(route, 'm', 1, Math.random);
+    return told.kind === 'ready' && told.isHedged;
+  };
+  t.true(isHedged(true));
+  t.true(isHedged(true, true));
+  t.false(isHedged(true, false));
+  t.false(isHedged(undefined));
+  t.false(isHedged());
+  const once = routeOf(
+    versionsOf([entry('m', 1, { isHedged: true, isIdempotent: false })], [on('a', 1)]),
+  );
+  t.like(once, { isHedged: false });
 });
 
 test('one that only its number reaches is not chosen', (t) => {

@@ -13,6 +13,8 @@ export interface Ready {
   /** Not empty. */
   readonly nodes: readonly string[];
   readonly isIdempotent: boolean;
+  /** A call that takes long may be sent to a second one. */
+  readonly isHedged: boolean;
   /** The model has other versions too: a call without a version must be told which it gets. */
   readonly isOneOfSeveral: boolean;
 }
@@ -153,6 +155,7 @@ function shownState(
 
 export function routeOf(all: readonly VersionState[]): ModelRoute {
   const isIdempotent = all.every(({ entry }) => entry?.isIdempotent ?? true);
+  const isHedged = isIdempotent && isHedgedBy(all);
   const isOneOfSeveral = all.length > 1;
   const answers = new Map<VersionState, Answer>();
   const shared: Share[] = [];
@@ -160,7 +163,7 @@ export function routeOf(all: readonly VersionState[]): ModelRoute {
     const { version, ready: nodes } = one;
     const isReady = nodes.length > 0 && !one.isLeaving;
     const answer: Answer = isReady
-      ? { kind: 'ready', version, nodes, isIdempotent, isOneOfSeveral }
+      ? { kind: 'ready', version, nodes, isIdempotent, isHedged, isOneOfSeveral }
       : unready(one);
     answers.set(one, answer);
     if (answer.kind === 'ready' && weightOf(one) > 0) {
@@ -174,6 +177,12 @@ export function routeOf(all: readonly VersionState[]): ModelRoute {
   const sharedWeight = shared.reduce((sum, { weight }) => sum + weight, 0);
   const versions = [...answers].map(([{ version }, answer]) => ({ version, answer }));
   return { kind: 'mixed', versions, shared, sharedWeight, otherwise };
+}
+
+/** A release before said nothing of it. */
+function isHedgedBy(all: readonly VersionState[]): boolean {
+  const entries = all.flatMap(({ entry }) => entry ?? []);
+  return entries.length > 0 && entries.every(({ isHedged }) => isHedged === true);
 }
 
 /** While no version with a weight is READY, one that is being replaced still serves where it is. */

@@ -7,22 +7,25 @@ import { messagePrefix, PREFIX_BYTES } from '../transport/grpc/message-prefix.ts
 import { readCode, readOutcome } from '../transport/grpc/status-fields.ts';
 import { ErrorCode } from '../transport/http2/frames/constants.ts';
 import type { HeaderField } from '../transport/http2/hpack/header-field.ts';
-import type { RawCall, RawCallee, RawCaller, RawRequest } from '../transport/raw-call.ts';
+import type { RawCall, RawCallee, RawRequest } from '../transport/raw-call.ts';
 import { Forward, type Ready } from './forward.ts';
 import { ForwardSpan } from './forward-span.ts';
+import { type HedgedCall, HedgeLeg, sendWhole } from './hedge-leg.ts';
 import type { PassOn } from './pass-on.ts';
 import { PassedRequest } from './passed-request.ts';
 import { versionField } from './version-field.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
-export class PassedForward extends Forward implements RawCallee, RawCaller {
+export class PassedForward extends Forward implements RawCallee, HedgedCall {
   readonly #call: RawCall;
   readonly #isStream: boolean;
   readonly #owner: PassOn;
   readonly #request: PassedRequest;
   /** To the node; undefined: it is on its way to none. */
   #out: RawRequest | undefined = undefined;
+  /** To a second node as well. */
+  #hedged: HedgeLeg | undefined = undefined;
   /** Of the request's pieces, those that were given to this node. */
   #sentPieces = 0;
   #isPrefixSent = false;
@@ -113,6 +116,44 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
     this.#sendOn(this.#out);
   }
 
+  override sendHedge(): boolean {
+    const opener = this.hedge?.opener;
+    const request = this.#request;
+    if (opener === undefined || !request.isWhole) return false;
+    const leg = new HedgeLeg(this);
+    this.#hedged = leg;
+    const call = this.#call;
+    const fields = this.span === undefined ? call.fields : this.span.fields(call.fields);
+    leg.out = opener.open(call.path, fields, call.deadlineMs, leg, this.hedgeSentMs);
+    sendWhole(leg.out, request, this.#suffix);
+    return true;
+  }
+
+  override dropHedge(): void {
+    this.#hedged?.out?.reset(ErrorCode.CANCEL);
+    this.#hedged = undefined;
+  }
+
+  override promoteHedge(): void {
+    const leg = this.#hedged;
+    if (leg === undefined) return;
+    leg.isFirst = true;
+    this.#out = leg.out;
+    this.#hedged = undefined;
+  }
+
+  /** The second sending has an answer before the first. */
+  hedgeAnswers(): void {
+    this.#out?.reset(ErrorCode.CANCEL);
+    this.promoteHedge();
+    this.#owner.forwarder.hedgeWon(this);
+  }
+
+  hedgeFails(error: StatusError): void {
+    this.#hedged = undefined;
+    this.#owner.forwarder.hedgeFailed(this, error);
+  }
+
   /** Each message of a stream names its own version, so the router adds to none. */
   #suffixFor(route: Ready): Uint8Array {
     const version = this.#isStream ? undefined : this.versionToTell(route);
@@ -148,6 +189,7 @@ export class PassedForward extends Forward implements RawCallee, RawCaller {
   onAnswerHeaders(fields: readonly HeaderField[], isEnd: boolean): void {
     if (!isEnd) {
       this.#hasAnswer = true;
+      if (this.isHedged) this.#owner.forwarder.hedgeDone(this);
       if (this.#isStream) this.#letGo();
       this.#call.sendHeaders(fields, false);
       return;

@@ -24,10 +24,15 @@ export function forwardUnary(call: UnaryCall, forwarder: Forwarder, metrics: Rou
   forwarder.route(forward);
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 class UnaryForward extends Forward {
   readonly call: UnaryCall;
   readonly forwarder: Forwarder;
   #attempt: Attempt | undefined = undefined;
+  #hedged: Attempt | undefined = undefined;
+  /** As it was sent first. */
+  #sentRequest: Uint8Array = NO_BYTES;
   #isHandedOver = false;
 
   constructor(call: UnaryCall, forwarder: Forwarder) {
@@ -57,9 +62,26 @@ class UnaryForward extends Forward {
   send(route: Ready): void {
     const { upstream, call } = this;
     const version = this.versionToTell(route);
-    const request = version === undefined ? call.request : withVersion(call, version);
-    this.#attempt = new Attempt(this, request);
+    this.#sentRequest = version === undefined ? call.request : withVersion(call, version);
+    this.#attempt = new Attempt(this, this.#sentRequest);
     upstream?.backend.unary(this.#attempt);
+  }
+
+  override sendHedge(): boolean {
+    const hedged = new Attempt(this, this.#sentRequest);
+    this.#hedged = hedged;
+    this.hedge?.backend.unary(hedged);
+    return true;
+  }
+
+  override dropHedge(): void {
+    this.#hedged?.cancel();
+    this.#hedged = undefined;
+  }
+
+  override promoteHedge(): void {
+    this.#attempt = this.#hedged;
+    this.#hedged = undefined;
   }
 
   refuse(error: StatusError): void {
@@ -79,12 +101,22 @@ class UnaryForward extends Forward {
     this.#answered(Code.CANCELLED);
   }
 
-  succeeded(response: Uint8Array, trailers?: Metadata): void {
+  succeeded(attempt: Attempt, response: Uint8Array, trailers?: Metadata): void {
+    if (attempt === this.#hedged) {
+      this.#attempt?.cancel();
+      this.promoteHedge();
+      this.forwarder.hedgeWon(this);
+    }
     this.#answered(Code.OK);
     this.call.succeed(response, trailers);
   }
 
-  failed(error: StatusError, trailers?: Metadata): void {
+  failed(attempt: Attempt, error: StatusError, trailers?: Metadata): void {
+    if (attempt === this.#hedged) {
+      this.#hedged = undefined;
+      this.forwarder.hedgeFailed(this, error);
+      return;
+    }
     if (!this.#isHandedOver && this.forwarder.goesElsewhere(this, error)) return;
     this.#answered(error.code);
     this.call.fail(error, trailers);
@@ -123,13 +155,13 @@ class Attempt implements UnaryCall {
     if (this.#isDone) return;
     this.#isDone = true;
     if (this.answerMetadata.length > 0) this.#forward.call.answerMetadata = this.answerMetadata;
-    this.#forward.succeeded(response, trailers);
+    this.#forward.succeeded(this, response, trailers);
   }
 
   fail(error: StatusError, trailers?: Metadata): void {
     if (this.#isDone) return;
     this.#isDone = true;
-    this.#forward.failed(error, trailers);
+    this.#forward.failed(this, error, trailers);
   }
 
   cancel(): void {

@@ -21,6 +21,7 @@ const entrySchema = z.object({
   weight: z.number().min(0).max(1),
   reason: z.string().default(''),
   isIdempotent: z.boolean(),
+  isHedged: z.boolean().optional(),
 });
 
 const shardSchema = z.object({

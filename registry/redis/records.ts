@@ -59,6 +59,7 @@ const entrySchema = z.object({
   weight: z.number().min(0).max(1),
   reason: z.string(),
   isIdempotent: z.boolean(),
+  isHedged: z.boolean().optional(),
 });
 
 export const shardSchema = z.object({

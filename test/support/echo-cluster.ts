@@ -69,13 +69,15 @@ export interface ClusterWishes {
   readonly others?: readonly { readonly id: string; readonly address: string }[];
   /** Of the model; true by default. */
   readonly isIdempotent?: boolean;
+  /** Likewise; false by default. */
+  readonly isHedged?: boolean;
 }
 
 export async function startEchoCluster(ids: readonly string[], wishes: ClusterWishes) {
-  const { isPassing, control, others = [], isIdempotent = true } = wishes;
+  const { isPassing, control, others = [], isIdempotent = true, isHedged = false } = wishes;
   const registry = new MemoryRegistry(systemClock);
   const nodes = await Promise.all(ids.map(startEchoNode));
-  await assign(registry, [entry('m', 1, { isIdempotent })]);
+  await assign(registry, [entry('m', 1, { isIdempotent, isHedged })]);
   for (const { id, address } of [...nodes, ...others]) {
     await registry.putNode(node(id, { address }), [copy('m', 1)], FOREVER_MS);
   }
@@ -112,6 +114,7 @@ export async function startEchoCluster(ids: readonly string[], wishes: ClusterWi
     client,
     stop,
     address: front.address,
+    metrics,
     /** Bytes of requests that the router holds. */
     held: () => router.raw?.heldBytes ?? 0,
     /** What its listener holds: bytes that came and may not go on, answers not yet taken. */
