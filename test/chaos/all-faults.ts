@@ -14,6 +14,7 @@ import { bitFlips } from './faults/r13-bit-flips.ts';
 import { badNetwork } from './faults/r15-bad-network.ts';
 import { poisonModel } from './faults/r18-poison-model.ts';
 import { restartWithoutStores } from './faults/r19-restart-without-stores.ts';
+import { coldStart } from './faults/r20-cold-start.ts';
 
 export const FAULTS: readonly Fault[] = [
   killedNodes,
@@ -29,4 +30,5 @@ export const FAULTS: readonly Fault[] = [
   badNetwork,
   poisonModel,
   restartWithoutStores,
+  coldStart,
 ];
