@@ -4,6 +4,7 @@ import type { Fault } from './fault.ts';
 import { killedNodes } from './faults/r01-killed-nodes.ts';
 import { stoppedNode } from './faults/r02-stopped-node.ts';
 import { refusingNodes } from './faults/r03-refusing-nodes.ts';
+import { overload } from './faults/r04-overload.ts';
 import { rollingRestart } from './faults/r05-rolling-restart.ts';
 import { versionSwaps } from './faults/r06-version-swaps.ts';
 import { lostRedis } from './faults/r09-lost-redis.ts';
@@ -20,6 +21,7 @@ export const FAULTS: readonly Fault[] = [
   killedNodes,
   stoppedNode,
   refusingNodes,
+  overload,
   rollingRestart,
   versionSwaps,
   lostRedis,

@@ -38,8 +38,9 @@ export interface Figures {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** The longest way to a failure. */
+  /** The longest way to a failure, and that of 99 in a hundred. */
   readonly slowestFailureMs: number;
+  readonly failureP99Ms: number;
 }
 
 export class CallBook {
@@ -73,6 +74,7 @@ export class CallBook {
 
   figures(stretch: Stretch = {}): Figures {
     const took: number[] = [];
+    const failures: number[] = [];
     let [failed, wrong, slowestFailureMs] = [0, 0, 0];
     for (let at = 0; at < this.#count; at += 1) {
       if (!this.#isIn(at, stretch)) continue;
@@ -81,12 +83,13 @@ export class CallBook {
       wrong += this.#isWrong[at] ?? 0;
       if (this.#code[at] === OK) continue;
       failed += 1;
+      failures.push(tookMs);
       slowestFailureMs = Math.max(slowestFailureMs, tookMs);
     }
-    const sorted = Float64Array.from(took).sort();
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, sorted.length * share) | 0];
-    const [p50Ms = 0, p99Ms = 0, maxMs = 0] = [at(0.5), at(0.99), at(1)];
-    return { calls: took.length, failed, wrong, p50Ms, p99Ms, maxMs, slowestFailureMs };
+    const [p50Ms = 0, p99Ms = 0, maxMs = 0] = sharesOf(took, [0.5, 0.99, 1]);
+    const [failureP99Ms = 0] = sharesOf(failures, [0.99]);
+    const calls = took.length;
+    return { calls, failed, wrong, p50Ms, p99Ms, maxMs, slowestFailureMs, failureP99Ms };
   }
 
   /** '3 UNAVAILABLE (no copy ...), 1 wrong (...)', of what was kept; times count from `zeroMs`. */
@@ -128,4 +131,10 @@ export class CallBook {
     this.#model = into(new Uint16Array(room), this.#model);
     this.#client = into(new Uint8Array(room), this.#client);
   }
+}
+
+/** What those shares of all are at most; undefined of none. */
+function sharesOf(values: readonly number[], shares: readonly number[]) {
+  const sorted = Float64Array.from(values).sort();
+  return shares.map((share) => sorted[Math.min(sorted.length - 1, sorted.length * share) | 0]);
 }

@@ -62,8 +62,8 @@ export const coldStart: Fault = {
     ];
     const seconds = ((readyMs - startMs) / 1_000).toFixed(1);
     const deed =
-      `${count} models READY after ${seconds} s; meanwhile ${early.failed} of ${early.calls} calls ` +
-      `to the busiest tenth failed`;
+      `${count} models READY after ${seconds} s; meanwhile ${early.failed} of ${early.calls} ` +
+      'calls to the busiest tenth failed';
     return { deed, criteria };
   },
 };
