@@ -57,7 +57,9 @@ function shard(index: number, epoch: number, revision: number): AssignmentShard 
     reason: '',
     isIdempotent: true,
   };
-  return { schema: REGISTRY_SCHEMA, index, epoch, revision, entries: [entry] };
+  const later = { isHedged: true, isOnDemand: true, costBytes: 1_024, trafficRank: 3 };
+  const entries = [entry, { ...entry, ...later, model: `n${index}` }];
+  return { schema: REGISTRY_SCHEMA, index, epoch, revision, entries };
 }
 
 /** Collects hints; `until` waits for one, however it is delivered. */

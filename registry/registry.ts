@@ -74,7 +74,20 @@ export interface AssignmentEntry {
    * wrote: false.
    */
   readonly isHedged?: boolean | undefined;
+  // As isHedged, what follows came later: a release that does not know it goes on without.
+  /**
+   * Nodes load it with its first call, and unload it when others need the memory: calls go to its
+   * nodes whether or not it is READY there. Absent: it is loaded before any call.
+   */
+  readonly isOnDemand?: boolean;
+  /** About what a copy takes, where that is to be known before it is loaded. Absent: not known. */
+  readonly costBytes?: number;
+  /** What is called more has a higher rank, up to MAX_TRAFFIC_RANK: loaded first. Absent: 0. */
+  readonly trafficRank?: number;
 }
+
+/** Each rank stands for four times the calls a second of the one before. */
+export const MAX_TRAFFIC_RANK = 15;
 
 /** One of ASSIGNMENT_SHARDS parts of the assignment, by hash of the model's name. */
 export interface AssignmentShard {

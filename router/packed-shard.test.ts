@@ -21,8 +21,9 @@ const entries = fc.uniqueArray(
       weight: fc.constantFrom(0, 0.3, 1),
       reason: fc.constantFrom('', 'unloaded'),
       isIdempotent: fc.boolean(),
+      more: fc.constantFrom({}, { isOnDemand: true, costBytes: 9 }, { trafficRank: 3 }),
     })
-    .map((one) => entry(one.model, one.version, one)),
+    .map(({ more, ...one }) => entry(one.model, one.version, { ...one, ...more })),
   { selector: (one) => `${one.model} ${one.version}` },
 );
 const copies = fc.uniqueArray(

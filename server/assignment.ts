@@ -8,6 +8,7 @@ import {
   type AssignmentEntry,
   type AssignmentShard,
   type CopyRecord,
+  MAX_TRAFFIC_RANK,
   REGISTRY_SCHEMA,
   type ShardRevision,
 } from '../registry/registry.ts';
@@ -22,6 +23,9 @@ const entrySchema = z.object({
   reason: z.string().default(''),
   isIdempotent: z.boolean(),
   isHedged: z.boolean().optional(),
+  isOnDemand: z.boolean().exactOptional(),
+  costBytes: z.number().min(0).exactOptional(),
+  trafficRank: z.number().int().min(0).max(MAX_TRAFFIC_RANK).exactOptional(),
 });
 
 const shardSchema = z.object({

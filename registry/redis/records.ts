@@ -8,6 +8,7 @@ import {
   ASSIGNMENT_SHARDS,
   type AssignmentShard,
   type CopyRecord,
+  MAX_TRAFFIC_RANK,
   type NodeRecord,
   REGISTRY_SCHEMA,
 } from '../registry.ts';
@@ -60,6 +61,9 @@ const entrySchema = z.object({
   reason: z.string(),
   isIdempotent: z.boolean(),
   isHedged: z.boolean().optional(),
+  isOnDemand: z.boolean().exactOptional(),
+  costBytes: z.number().min(0).exactOptional(),
+  trafficRank: z.number().int().min(0).max(MAX_TRAFFIC_RANK).exactOptional(),
 });
 
 export const shardSchema = z.object({
