@@ -118,7 +118,10 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
     about: 'start a gateway: REST in front of a router and control',
     flags: [
       ['--http-port <port>', 'REST (default 8000)'],
-      ['--router <address>', 'HOST:PORT of a router (default 127.0.0.1:8001)'],
+      [
+        '--router <addresses>',
+        'HOST:PORT of a router, or several with commas between (default 127.0.0.1:8001)',
+      ],
       ['--control <address>', 'HOST:PORT of control (default 127.0.0.1:8003)'],
       ['--blobs <url>', "control's blob listener, for uploads (default http://127.0.0.1:8004)"],
       authoritiesFlag('--router-ca', 'the router'),
@@ -129,7 +132,8 @@ const COMMANDS: { readonly [R in RoleName]: RoleCommand } = {
       ],
     ],
     examples: `
-  torus gateway --router router:8001 --control control:8003 --blobs http://control:8004`,
+  torus gateway --router router-1:8001,router-2:8001 --control control:8003 \\
+      --blobs http://control:8004`,
   },
   ingest: {
     about: 'start ingest: it takes import jobs, of data sets and of models',

@@ -46,6 +46,16 @@ export const datasetsAddress = checked(DATASETS_FORM, (text) => {
 export const peerAddress = (what: string) =>
   checked(`HOST:PORT of ${what}`, (text) => void parseAddress(text));
 
+/** One or more, with commas between them. */
+export const peerAddresses = (what: string) =>
+  checked(`HOST:PORT of ${what}, or several with commas between them`, (text) => {
+    for (const one of listed(text)) parseAddress(one);
+  });
+
+export function listed(text: string): readonly string[] {
+  return text.split(',').map((one) => one.trim());
+}
+
 function wrong(form: string): Error {
   return new Error(`must be ${form}`);
 }

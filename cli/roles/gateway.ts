@@ -7,10 +7,12 @@ import { JobServiceService } from '../../proto/gen/torus/v1/job_service.ts';
 import { ModelServiceService } from '../../proto/gen/torus/v1/model_service.ts';
 import { httpBlobs } from '../../stores/blobs/http-client.ts';
 import { connectGrpc } from '../../transport/client/client.ts';
+import { Several } from '../../transport/client/several.ts';
 import { methodsOf } from '../../transport/definition.ts';
 import { pathsOf } from '../../transport/late-backend.ts';
 import { formatAddress } from '../../transport/listen.ts';
 import { clientTlsOf, serverTlsOf, tokensOf } from '../tls-settings.ts';
+import { listed } from './addresses.ts';
 import { controlPeer } from './control-peer.ts';
 import type { RoleContext, RunningRole } from './role-process.ts';
 
@@ -22,16 +24,15 @@ const ADMIN_METHODS = new Map(
 
 export async function runGateway(context: RoleContext<'gateway'>): Promise<RunningRole> {
   const { settings, log, metrics, closers } = context;
-  const inference = connectGrpc({
-    address: settings.router,
-    methods: pathsOf([GRPCInferenceServiceDefinition]),
-    tls: clientTlsOf(settings.routerCa, settings),
-  });
+  const methods = pathsOf([GRPCInferenceServiceDefinition]);
+  const tls = clientTlsOf(settings.routerCa, settings);
+  const routers = listed(settings.router).map((address) => connectGrpc({ address, methods, tls }));
+  const inference = new Several(routers);
   const peer = controlPeer(settings);
   const admin = connectGrpc({ address: settings.control, methods: ADMIN_METHODS, ...peer });
   const blobs = httpBlobs(settings.blobs, peer);
   closers.add('connections', async () => {
-    inference.close();
+    for (const router of routers) router.close();
     admin.close();
     await blobs.close();
   });

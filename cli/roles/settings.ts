@@ -34,6 +34,7 @@ import {
   catalogAddress,
   datasetsAddress,
   peerAddress,
+  peerAddresses,
   registryAddress,
 } from './addresses.ts';
 
@@ -117,7 +118,7 @@ const schemas = {
     ...callsControl,
     routerCa: authorities,
     httpPort: port(DEFAULT_PORTS.http),
-    router: peerAddress('a router').default(formatAddress(DEFAULT_HOST, DEFAULT_PORTS.grpc)),
+    router: peerAddresses('a router').default(formatAddress(DEFAULT_HOST, DEFAULT_PORTS.grpc)),
     control: peerAddress("control's admin listener").default(
       formatAddress(DEFAULT_HOST, DEFAULT_PORTS.admin),
     ),

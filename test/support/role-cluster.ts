@@ -74,7 +74,8 @@ export async function roleCluster(
   const gateway = await start(
     'gateway',
     '--router',
-    router.at.grpc ?? '',
+    // The first one is away: nobody listens there.
+    `127.0.0.1:9,${router.at.grpc}`,
     '--control',
     control.at.admin ?? '',
     ...blobs,
