@@ -31,14 +31,21 @@ const RSS_CAP_BYTES = 512 * 2 ** 20;
 const LOOK_MS = 500;
 const MOST_WORDS = 1_500;
 
-const MODEL: CheckedModel = { name: 'busy', mark: 500, copies: 2 };
+/** A core computes for each node; the other half are for everything else. */
+const NODES = Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)));
+const MODEL: CheckedModel = { name: 'busy', mark: 500, copies: NODES };
 
 export const overload: Fault = {
   id: 'R4',
   title: 'three times the capacity',
   async run(stage, form) {
     const { capacityMs, overloadMs } = form === 'full' ? FULL : SHORT;
-    const cluster = await stage.ownCluster({ ...USUAL_CLUSTER, nodes: 2, routers: 1, models: [] });
+    const cluster = await stage.ownCluster({
+      ...USUAL_CLUSTER,
+      nodes: NODES,
+      routers: 1,
+      models: [],
+    });
     await plantBusy(cluster);
     const peak = await capacity(cluster, capacityMs);
     stage.note(`peak: ${peak.toFixed(0)} calls/s; called ${TIMES} times as often now`);
