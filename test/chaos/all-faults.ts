@@ -13,6 +13,7 @@ import { cutLeader } from './faults/r11-cut-leader.ts';
 import { fullDisk } from './faults/r12-full-disk.ts';
 import { bitFlips } from './faults/r13-bit-flips.ts';
 import { badNetwork } from './faults/r15-bad-network.ts';
+import { longRun } from './faults/r17-long-run.ts';
 import { poisonModel } from './faults/r18-poison-model.ts';
 import { restartWithoutStores } from './faults/r19-restart-without-stores.ts';
 import { coldStart } from './faults/r20-cold-start.ts';
@@ -30,6 +31,7 @@ export const FAULTS: readonly Fault[] = [
   fullDisk,
   bitFlips,
   badNetwork,
+  longRun,
   poisonModel,
   restartWithoutStores,
   coldStart,

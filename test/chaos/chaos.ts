@@ -1,6 +1,6 @@
-// npm run chaos [-- R1 R2 ...] [--short] [--json]: each fault on a cluster of real processes under
-// load, every answer checked. Prints what was measured against what is promised; the exit code
-// tells whether all of it holds.
+// npm run chaos [-- R1 R2 ...] [--short] [--json] [--minutes N]: each fault on a cluster of real
+// processes under load, every answer checked. Prints what was measured against what is promised;
+// the exit code tells whether all of it holds.
 import { parseArgs } from 'node:util';
 import { FAULTS } from './all-faults.ts';
 import { Runner } from './stage.ts';
@@ -13,6 +13,8 @@ const { values, positionals } = parseArgs({
   options: {
     short: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    // Of R17, which lasts 20 else.
+    minutes: { type: 'string' },
   },
 });
 const wanted = positionals.map((id) => id.toUpperCase());
@@ -23,7 +25,7 @@ if (unknown.length > 0) {
 }
 
 const note = (text: string): void => console.error(text);
-const runner = new Runner(note);
+const runner = new Runner(note, values.minutes === undefined ? undefined : Number(values.minutes));
 const verdicts: Verdict[] = [];
 for (const fault of FAULTS) {
   if (wanted.length > 0 && !wanted.includes(fault.id)) continue;

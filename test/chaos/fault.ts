@@ -42,6 +42,8 @@ export interface Stage {
   ownCluster(options: ClusterOptions): Promise<ChaosCluster>;
   /** Begins to call; its rate is half of what the cluster was measured to take, within a limit. */
   load(cluster: ChaosCluster, options?: Partial<LoadOptions>): Promise<Load>;
+  /** How long a run of minutes is to be; undefined: as promised. */
+  readonly minutes: number | undefined;
   /** For whoever looks on. */
   note(text: string): void;
   teardown(end: () => Promise<unknown>): void;

@@ -27,11 +27,14 @@ interface Shared {
 
 export class Runner {
   readonly #note: (text: string) => void;
+  readonly #minutes: number | undefined;
   readonly #capacity = new WeakMap<ChaosCluster, number>();
   #shared: Shared | undefined;
 
-  constructor(note: (text: string) => void) {
+  /** @param minutes of the run that lasts minutes */
+  constructor(note: (text: string) => void, minutes?: number) {
     this.#note = note;
+    this.#minutes = minutes;
   }
 
   async run(fault: Fault, form: Form): Promise<Verdict> {
@@ -62,6 +65,7 @@ export class Runner {
     const note = (text: string): void => this.#note(`${id}: ${text}`);
     return {
       note,
+      minutes: this.#minutes,
       teardown: (end) => void ends.push(end),
       cluster: (options = USUAL_CLUSTER) => this.#sharedCluster(options, note),
       ownCluster: async (options) => {
