@@ -1,7 +1,7 @@
 // What a registry takes and gives back at most, and the checks of arguments that every
 // implementation makes.
 import { invalidArgument } from '../common/status.ts';
-import { ASSIGNMENT_SHARDS } from './registry.ts';
+import { ASSIGNMENT_SHARDS, MAX_LOADS_OF_NODE } from './registry.ts';
 
 /** A longer life is a mistake in the unit. */
 export const MAX_TTL_MS = 366 * 24 * 60 * 60 * 1_000;
@@ -29,4 +29,12 @@ export function checkIndex(index: number): void {
 export function checkCount(what: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
   throw invalidArgument(`${what} must be a whole number from 0 to 2^53-1, not ${value}`);
+}
+
+/** @throws INVALID_ARGUMENT */
+export function checkLoads(loads: readonly unknown[]): void {
+  if (loads.length <= MAX_LOADS_OF_NODE) return;
+  throw invalidArgument(
+    `a node tells the load of at most ${MAX_LOADS_OF_NODE} models, not of ${loads.length}`,
+  );
 }

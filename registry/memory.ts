@@ -2,11 +2,12 @@
 // restart, which is allowed: nodes announce themselves again, the leader plans again.
 import type { Clock } from '../common/clock.ts';
 import { unavailable } from '../common/status.ts';
-import { checkCount, checkIndex, checkTtl, LEASE_FENCE_MS } from './limits.ts';
+import { checkCount, checkIndex, checkLoads, checkTtl, LEASE_FENCE_MS } from './limits.ts';
 import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  ModelLoad,
   NodeCopies,
   NodeRecord,
   Registry,
@@ -20,6 +21,7 @@ let stamps = 0;
 interface HeldNode {
   node: NodeRecord;
   copies: readonly CopyRecord[];
+  loads?: readonly ModelLoad[];
   stamp: string;
   expiresMs: number;
 }
@@ -106,6 +108,29 @@ export class MemoryRegistry implements Registry {
     for (const id of nodeIds) {
       const held = this.#nodes.get(id);
       if (held !== undefined) found.set(id, { stamp: held.stamp, copies: held.copies });
+    }
+    return found;
+  }
+
+  async putLoads(
+    nodeId: string,
+    incarnation: string,
+    loads: readonly ModelLoad[],
+  ): Promise<boolean> {
+    checkLoads(loads);
+    this.#sweep();
+    const held = this.#held(nodeId, incarnation);
+    if (held === undefined) return false;
+    held.loads = loads;
+    return true;
+  }
+
+  async loadsOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, readonly ModelLoad[]>> {
+    this.#sweep();
+    const found = new Map<string, readonly ModelLoad[]>();
+    for (const id of nodeIds) {
+      const loads = this.#nodes.get(id)?.loads;
+      if (loads !== undefined) found.set(id, loads);
     }
     return found;
   }

@@ -8,6 +8,7 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  ModelLoad,
   NodeRecord,
   Registry,
   RegistryChange,
@@ -22,6 +23,8 @@ const METHODS = [
   'copies',
   'copyStamps',
   'copiesOf',
+  'putLoads',
+  'loadsOf',
   'acquireLease',
   'renewLease',
   'releaseLease',
@@ -114,6 +117,14 @@ class PortRegistry implements Registry {
 
   copiesOf(nodeIds: readonly string[]) {
     return this.#call('copiesOf', nodeIds);
+  }
+
+  putLoads(nodeId: string, incarnation: string, loads: readonly ModelLoad[]) {
+    return this.#call('putLoads', nodeId, incarnation, loads);
+  }
+
+  loadsOf(nodeIds: readonly string[]) {
+    return this.#call('loadsOf', nodeIds);
   }
 
   acquireLease(lease: Lease, ttlMs: number) {

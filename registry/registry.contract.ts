@@ -6,6 +6,7 @@ import {
   type AssignmentShard,
   type CopyRecord,
   type Lease,
+  MAX_LOADS_OF_NODE,
   type NodeRecord,
   REGISTRY_SCHEMA,
   type Registry,
@@ -114,6 +115,31 @@ const nodeTests: Record<string, Body> = {
     });
     t.is(found.get('n3'), undefined);
     t.is((await other.copiesOf([])).size, 0);
+  },
+  'what nodes say of their load is read of those that live': async (t, under) => {
+    const { registry, other, advance, shortMs } = under;
+    const load = { model: 'a', version: 2, callsPerSecond: 12.5, serviceMs: 0.7, queued: 3 };
+    t.false(await registry.putLoads('n1', 'i1', [load]));
+    await registry.putNode(nodeRecord('n1'), [], LONG_MS);
+    await registry.putNode(nodeRecord('n2'), [], LONG_MS);
+    t.false(await registry.putLoads('n1', 'another', []));
+    t.is((await other.loadsOf(['n1'])).get('n1'), undefined);
+    t.true(await registry.putLoads('n1', 'i1', [load]));
+    t.true(await registry.putLoads('n2', 'i1', [load, { ...load, version: 3 }]));
+    const found = await other.loadsOf(['n1', 'n2', 'n3']);
+    t.deepEqual(found.get('n1'), [load]);
+    t.is(found.get('n2')?.length, 2);
+    t.is(found.get('n3'), undefined);
+    t.true(await registry.putLoads('n1', 'i1', []));
+    t.deepEqual((await other.loadsOf(['n1'])).get('n1'), []);
+    t.true(await registry.heartbeat('n2', 'i1', shortMs));
+    await advance(shortMs + 1);
+    await other.nodes();
+    t.is((await other.loadsOf(['n1', 'n2'])).get('n2'), undefined);
+    t.is((await other.loadsOf([])).size, 0);
+    const many = Array.from({ length: MAX_LOADS_OF_NODE + 1 }, () => load);
+    const refused = { instanceOf: StatusError, code: Code.INVALID_ARGUMENT };
+    await t.throwsAsync(registry.putLoads('n1', 'i1', many), refused);
   },
   'a node that is silent for its TTL is gone with its copies': async (t, under) => {
     const { registry, other, advance, shortMs } = under;

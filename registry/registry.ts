@@ -48,6 +48,21 @@ export interface NodeCopies {
   readonly copies: readonly CopyRecord[];
 }
 
+/** One node tells of no more model versions than these, the busiest. */
+export const MAX_LOADS_OF_NODE = 256;
+
+/** How much one model version is called on one node, on an average over some seconds. */
+export interface ModelLoad {
+  readonly model: string;
+  readonly version: number;
+  /** That arrived, answered or not. */
+  readonly callsPerSecond: number;
+  /** Of computing, for each call: what a batch takes is shared among its calls. */
+  readonly serviceMs: number;
+  /** Calls waiting or running. */
+  readonly queued: number;
+}
+
 /** Reason of a version that nobody wants loaded, in the word that Triton's clients know. */
 export const UNLOADED = 'unloaded';
 
@@ -136,6 +151,13 @@ export interface Registry {
   heartbeat(nodeId: string, incarnation: string, ttlMs: number): Promise<boolean>;
   /** Replaces what the node says of its copies. False as for heartbeat. */
   putCopies(nodeId: string, incarnation: string, copies: readonly CopyRecord[]): Promise<boolean>;
+  /**
+   * Replaces what the node says of its load, at most MAX_LOADS_OF_NODE; watchers are not told.
+   * False as for heartbeat.
+   */
+  putLoads(nodeId: string, incarnation: string, loads: readonly ModelLoad[]): Promise<boolean>;
+  /** Of these nodes, by node id; those that are gone, or said nothing, may be left out. */
+  loadsOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, readonly ModelLoad[]>>;
   /** Leaves at once; nothing happens when it is another incarnation's by now. */
   removeNode(nodeId: string, incarnation: string): Promise<void>;
   /** The live nodes, ordered by id. */

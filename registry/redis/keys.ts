@@ -10,6 +10,8 @@ export const SHARD_GROUPS = 16;
 export interface Keys {
   /** As lua/membership.lua counts them. */
   readonly membership: readonly string[];
+  /** Beside them, in their slot. */
+  readonly loads: string;
   /** As lua/acquire-lease.lua counts them. */
   lease(name: string): readonly string[];
   /** As lua/put-shard.lua counts them. */
@@ -22,6 +24,7 @@ export function keysOf(prefix: string, db: number): Keys {
   const membership = ['expiry', 'incarnations', 'records', 'copies', 'stamps'];
   return {
     membership: membership.map((name) => `${prefix}:{nodes}:${name}`),
+    loads: `${prefix}:{nodes}:loads`,
     lease: (name) => [`${prefix}:{lease:${name}}:held`, `${prefix}:{lease:${name}}:fence`],
     shards: (group) => [
       `${prefix}:{shards:${group}}:revisions`,

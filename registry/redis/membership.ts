@@ -2,17 +2,20 @@
 // are fetched only when a node's digest of them is another than when they were last read: copies()
 // remembers what it read; who uses copyStamps() and copiesOf() remembers for himself.
 import { Code, StatusError } from '../../common/status.ts';
-import { checkTtl } from '../limits.ts';
-import type { CopyRecord, NodeCopies, NodeRecord } from '../registry.ts';
+import { checkLoads, checkTtl } from '../limits.ts';
+import type { CopyRecord, ModelLoad, NodeCopies, NodeRecord } from '../registry.ts';
 import type { RedisConnection } from './connection.ts';
 import type { Keys } from './keys.ts';
 import {
   checkText,
   encodeCopies,
+  encodeLoads,
   encodeNode,
   MAX_COPIES_BYTES,
+  MAX_LOADS_BYTES,
   MAX_RECORD_BYTES,
   readCopies,
+  readLoads,
   readNode,
 } from './records.ts';
 import { list, pairs, triples, word } from './replies.ts';
@@ -148,6 +151,44 @@ export class RedisMembership {
       }
     }
     return found;
+  }
+
+  async putLoads(
+    nodeId: string,
+    incarnation: string,
+    loads: readonly ModelLoad[],
+  ): Promise<boolean> {
+    checkLoads(loads);
+    const reply = await this.#runLoads('put-loads', [
+      nodeId,
+      incarnation,
+      encodeLoads(nodeId, loads),
+    ]);
+    return word(reply, ['ok', 'unknown']) === 'ok';
+  }
+
+  async loadsOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, readonly ModelLoad[]>> {
+    const { keys, refuse } = this.#options;
+    const found = new Map<string, readonly ModelLoad[]>();
+    for (let at = 0; at < nodeIds.length; ) {
+      const asked = nodeIds.slice(at, at + COPIES_A_CALL);
+      const args = [MAX_LOADS_BYTES, READ_BUDGET_BYTES, ...asked];
+      const batch = pairs(list(await this.#runLoads('read-loads', args), [keys.loads]));
+      if (batch.length === 0) throw new StatusError(Code.INTERNAL, 'Redis answered without loads');
+      at += batch.length;
+      for (const [id, text] of batch) {
+        if (text === '') continue;
+        const read = readLoads(text, { key: keys.loads, field: id });
+        if (read.kind === 'refused') refuse(read.reason);
+        else found.set(id, read.value);
+      }
+    }
+    return found;
+  }
+
+  #runLoads(script: Parameters<RedisConnection['run']>[0], args: readonly (string | number)[]) {
+    const { connection, keys } = this.#options;
+    return connection.run(script, [...keys.membership, keys.loads], [keys.channel, ...args]);
   }
 
   #readRecord(id: string, text: string): HeldRecord {

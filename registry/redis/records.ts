@@ -8,7 +8,9 @@ import {
   ASSIGNMENT_SHARDS,
   type AssignmentShard,
   type CopyRecord,
+  MAX_LOADS_OF_NODE,
   MAX_TRAFFIC_RANK,
+  type ModelLoad,
   type NodeRecord,
   REGISTRY_SCHEMA,
 } from '../registry.ts';
@@ -19,6 +21,8 @@ export const MAX_RECORD_BYTES = 16 * 1024;
 /** What one node says of its copies: room for 50,000. */
 export const MAX_COPIES_BYTES = 8 * 1024 * 1024;
 export const MAX_COPIES_OF_NODE = 50_000;
+/** What one node says of its load. */
+export const MAX_LOADS_BYTES = 96 * 1024;
 /** One shard: room for 8 million models in all, if they are on a few nodes each. */
 export const MAX_SHARD_BYTES = 16 * 1024 * 1024;
 export const MAX_ENTRIES_OF_SHARD = 50_000;
@@ -50,6 +54,21 @@ export const copySchema = z.object({
 const copiesSchema = z.object({
   schema: count,
   copies: z.array(copySchema).max(MAX_COPIES_OF_NODE),
+});
+
+const loadsSchema = z.object({
+  schema: count,
+  loads: z
+    .array(
+      z.object({
+        model: z.string(),
+        version: count,
+        callsPerSecond: z.number().min(0),
+        serviceMs: z.number().min(0),
+        queued: count,
+      }),
+    )
+    .max(MAX_LOADS_OF_NODE),
 });
 
 const entrySchema = z.object({
@@ -124,6 +143,11 @@ export function readCopies(text: string, place: Place): Read<readonly CopyRecord
   return copies.kind === 'value' ? { kind: 'value', value: copies.value.copies } : copies;
 }
 
+export function readLoads(text: string, place: Place): Read<readonly ModelLoad[]> {
+  const loads = read(loadsSchema, text, place);
+  return loads.kind === 'value' ? { kind: 'value', value: loads.value.loads } : loads;
+}
+
 export function readShard(text: string, place: Place): Read<AssignmentShard> {
   const shard = read(shardSchema, text, place);
   if (shard.kind === 'value' && String(shard.value.index) !== place.field) {
@@ -134,6 +158,11 @@ export function readShard(text: string, place: Place): Read<AssignmentShard> {
 
 export function encodeNode(node: NodeRecord): string {
   return bounded(`node '${shown(node.id)}'`, JSON.stringify(node), MAX_RECORD_BYTES);
+}
+
+export function encodeLoads(nodeId: string, loads: readonly ModelLoad[]): string {
+  const text = JSON.stringify({ schema: REGISTRY_SCHEMA, loads });
+  return bounded(`the loads of node '${shown(nodeId)}'`, text, MAX_LOADS_BYTES);
 }
 
 export interface EncodedCopies {

@@ -8,6 +8,7 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  ModelLoad,
   NodeCopies,
   NodeRecord,
   Registry,
@@ -87,6 +88,14 @@ export class RedisRegistry implements Registry {
 
   copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
     return this.#membership.copiesOf(nodeIds);
+  }
+
+  putLoads(nodeId: string, incarnation: string, loads: readonly ModelLoad[]): Promise<boolean> {
+    return this.#membership.putLoads(nodeId, incarnation, loads);
+  }
+
+  loadsOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, readonly ModelLoad[]>> {
+    return this.#membership.loadsOf(nodeIds);
   }
 
   async acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {

@@ -11,6 +11,8 @@ const KEY_COUNTS = {
   'read-nodes': 5,
   'read-stamps': 5,
   'read-copies': 5,
+  'put-loads': 6,
+  'read-loads': 6,
   'acquire-lease': 2,
   'renew-lease': 2,
   'release-lease': 2,

@@ -6,6 +6,7 @@ import type {
   AssignmentShard,
   CopyRecord,
   Lease,
+  ModelLoad,
   NodeCopies,
   NodeRecord,
   Registry,
@@ -91,6 +92,14 @@ export class RegistryClient implements Registry {
 
   copiesOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, NodeCopies>> {
     return this.#ask((registry) => registry.copiesOf(nodeIds));
+  }
+
+  putLoads(nodeId: string, incarnation: string, loads: readonly ModelLoad[]): Promise<boolean> {
+    return this.#ask((registry) => registry.putLoads(nodeId, incarnation, loads));
+  }
+
+  loadsOf(nodeIds: readonly string[]): Promise<ReadonlyMap<string, readonly ModelLoad[]>> {
+    return this.#ask((registry) => registry.loadsOf(nodeIds));
   }
 
   acquireLease(lease: Lease, ttlMs: number): Promise<boolean> {
