@@ -14,10 +14,12 @@ const MAIN = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
 /** In both rounds together. */
 const LEAST_CALLS = 20_000;
 /**
- * Between routers: clients have to have found the one before again, and gRPC has them wait 1 s,
- * then 1.6 s, then 2.6 s before they connect anew.
+ * Between routers clients have to have found the one before again. gRPC waits 1 s before it
+ * connects anew, and 1.6 times as long each time after, a fifth more or less: the last wait may
+ * be as long as all those before, so as the router was away.
  */
-const FOUND_AGAIN_MS = 5_000;
+const FOUND_AGAIN_MS = 2_000;
+const FOUND_AGAIN_SHARE = 1.5;
 const LOOK_MS = 200;
 
 export const rollingRestart: Fault = {
@@ -71,11 +73,15 @@ async function rolled(stage: Stage, cluster: ChaosCluster, form: Form, main?: st
   const ofEach = [nodes, routers, controls, [ingest]];
   const members = ofEach.flatMap((role) => (form === 'full' ? role : role.slice(0, 1)));
   for (const member of members) {
+    const stopMs = performance.now();
     const code = await member.stop();
     if (code !== 0) throw new Error(`${member.id} ended with ${code}: ${member.process.stderr()}`);
     await member.start(main === undefined ? {} : { main });
     await cluster.untilReady();
-    if (member.role === 'router' && form === 'full') await pause(FOUND_AGAIN_MS);
+    const awayMs = performance.now() - stopMs;
+    if (member.role === 'router' && form === 'full') {
+      await pause(FOUND_AGAIN_MS + awayMs * FOUND_AGAIN_SHARE);
+    }
     stage.note(`${member.id} was restarted`);
   }
   while (form === 'full' && load.book.count < LEAST_CALLS / 2) await pause(LOOK_MS);
