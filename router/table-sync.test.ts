@@ -4,7 +4,8 @@ import { createLog } from '../common/log.ts';
 import { unavailable } from '../common/status.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
 import { NODE_TTL_MS, RESYNC_MS, type Registry } from '../registry/registry.ts';
-import { assign, copy, entry, node, until } from '../test/support/small-cluster.ts';
+import { shardOf } from '../registry/shards.ts';
+import { assign, copy, entry, node, plan, until } from '../test/support/small-cluster.ts';
 import { RouteTable } from './route-table.ts';
 import { LOST_REGISTRY_GRACE_MS, SYNC_RETRY_MS, startTableSync } from './table-sync.ts';
 
@@ -17,6 +18,7 @@ function scene() {
   let isAway = false;
   let isMute = false;
   let failures = 0;
+  const asked: string[] = [];
   const listeners = new Set<Parameters<Registry['watch']>[0]>();
   const proxy = new Proxy({} as Registry, {
     get(_, name: keyof Registry) {
@@ -31,6 +33,7 @@ function scene() {
           failures++;
           throw unavailable('registry is away');
         }
+        asked.push(JSON.stringify([name, ...args]));
         return (registry[name] as (...all: never[]) => unknown)(...args);
       };
     },
@@ -64,6 +67,7 @@ function scene() {
     },
     synced: () => synced,
     failures: () => failures,
+    asked,
     listeners,
   };
 }
@@ -80,6 +84,60 @@ test('what is told is read, and node expiry is followed', async (t) => {
   await until('the node is gone', () => !isReady(s, 'm'));
   s.sync.stop();
   t.is(s.listeners.size, 0);
+});
+
+test('of a change only what it is about is read', async (t) => {
+  const s = scene();
+  const registry = s.registry();
+  await assign(registry, [entry('m', 1)]);
+  for (const id of ['a', 'b']) await registry.putNode(node(id), [], 1e9);
+  await until('both nodes are known', () => s.table.node('b') !== undefined);
+  const change = async (make: () => Promise<unknown>, isSeen: () => boolean) => {
+    await s.sync.refresh();
+    s.asked.length = 0;
+    await make();
+    await until('the change is seen', isSeen);
+    return [...s.asked];
+  };
+  const copies = await change(
+    () => registry.putCopies('a', 'a-1', [copy('m', 1)]),
+    () => isReady(s, 'm'),
+  );
+  t.deepEqual(copies, ['["copiesOf",["a"]]']);
+  const index = shardOf('n');
+  const [shard] = plan([entry('n', 1)], 7).slice(index);
+  if (shard === undefined) return t.fail();
+  const assignment = await change(
+    () => registry.putShard(shard),
+    () => s.table.isKnown('n'),
+  );
+  t.deepEqual(assignment, [`["shards",[${index}]]`]);
+  const joined = await change(
+    () => registry.putNode(node('c'), [copy('n', 1)], 1e9),
+    () => isReady(s, 'n'),
+  );
+  // Its copies are told of too, perhaps while they are read.
+  t.deepEqual([...new Set(joined)], ['["nodes"]', '["copiesOf",["c"]]']);
+  const nothing = await change(
+    async () => {},
+    () => true,
+  );
+  t.deepEqual(nothing, []);
+  await s.sync.refresh();
+  t.deepEqual(s.asked, ['["shardRevisions"]', '["nodes"]', '["copyStamps"]']);
+  s.sync.stop();
+});
+
+test('a node that started again holds nothing until it is read what', async (t) => {
+  const s = scene();
+  const registry = s.registry();
+  await assign(registry, [entry('m', 1)]);
+  await registry.putNode(node('a'), [copy('m', 1)], 1e9);
+  await until('m is ready', () => isReady(s, 'm'));
+  await registry.putNode(node('a', { incarnation: 'a-2' }), [], 1e9);
+  await until('the new one is known', () => s.table.node('a')?.incarnation === 'a-2');
+  t.false(isReady(s, 'm'));
+  s.sync.stop();
 });
 
 test('changes that were not told are found by looking', async (t) => {

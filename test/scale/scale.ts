@@ -1,48 +1,69 @@
-// npm run scale: what the leader's plan takes on clusters of up to 1,000 nodes and 100,000 models,
-// in processor time, and what it moves when a node joins or leaves. Promised: a full plan within
-// 3 s; from 100 nodes on one after a join or leave within 0.3 s (with fewer, a node is a large part
-// of the cluster); a leave moves at most 1.3 times what it must. Prints a table; the exit code
-// tells.
-import { measurePlans, type Step } from './plan-run.ts';
+// npm run scale: clusters of up to 1,000 nodes and 100,000 models. Plans apart, in processor time;
+// then a leader, a router and the nodes around a real Redis. Prints tables, and what of the
+// promises is broken, which the exit code tells too. With --write the tables and charts go into the
+// docs. --nodes and --models take other sizes: --nodes 10,100 --models 1000.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { NO_REDIS, redisProgram } from '../support/redis-server.ts';
+import { measureCluster } from './cluster-run.ts';
+import { measurePlans } from './plan-run.ts';
+import {
+  brokenPromises,
+  changeTable,
+  charts,
+  clusterTable,
+  planTable,
+  restTable,
+  type ScaleFigures,
+} from './scale-report.ts';
 
-const NODES = [10, 100, 1_000];
-const MODELS = [1_000, 10_000, 100_000];
-const MOST_FULL_MS = 3_000;
-const MANY_NODES = 100;
-const MOST_CHANGE_MS = 300;
-const MOST_MOVED_RATIO = 1.3;
+const DOCUMENT = fileURLToPath(new URL('../../docs/scaling-strategy.md', import.meta.url));
+const CHARTS = fileURLToPath(new URL('../../docs/scaling/', import.meta.url));
 
-const percent = (share: number): string => `${(share * 100).toFixed(3)}%`;
-const moved = (step: Step): string =>
-  `${percent(step.movedShare)} (least ${percent(step.leastShare)})`;
-
-console.log(
-  '| nodes | models | full plan | after a join | after a leave | a join moves | a leave moves ' +
-    '| peak / mean | largest copy / mean |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
+const { values } = parseArgs({
+  options: {
+    nodes: { type: 'string', default: '10,100,1000' },
+    models: { type: 'string', default: '1000,10000,100000' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const sizesOf = (text: string): readonly number[] => text.split(',').map(Number);
+const all = sizesOf(values.nodes).flatMap((nodes) =>
+  sizesOf(values.models).map((models) => ({ nodes, models })),
 );
-const broken: string[] = [];
-for (const nodes of NODES) {
-  for (const models of MODELS) {
-    const { full, join, leave } = measurePlans(nodes, models);
-    const columns = [
-      nodes,
-      models,
-      ...[full, join, leave].map(({ cpuMs }) => `${cpuMs.toFixed(0)} ms`),
-      moved(join),
-      moved(leave),
-      full.peak.toFixed(2),
-      full.largest.toFixed(2),
-    ];
-    console.log(`| ${columns.join(' | ')} |`);
-    const size = `${nodes} nodes, ${models} models`;
-    if (full.cpuMs > MOST_FULL_MS) broken.push(`${size}: the full plan takes too long`);
-    if (nodes >= MANY_NODES && Math.max(join.cpuMs, leave.cpuMs) > MOST_CHANGE_MS) {
-      broken.push(`${size}: a plan after a change takes too long`);
-    }
-    if (leave.movedShare > MOST_MOVED_RATIO * leave.leastShare) {
-      broken.push(`${size}: a leave moves too much`);
+
+async function measure(): Promise<ScaleFigures> {
+  const plans = all.map(({ nodes, models }) => measurePlans(nodes, models));
+  const clusters = [];
+  if (redisProgram() === undefined) console.log(`clusters are left out: ${NO_REDIS}`);
+  else {
+    for (const { nodes, models } of all) {
+      console.error(`a cluster of ${nodes} nodes and ${models} models`);
+      clusters.push(await measureCluster(nodes, models));
     }
   }
+  return { plans, clusters };
 }
+
+const figures = await measure();
+const tables = {
+  plans: planTable(figures),
+  clusters: clusterTable(figures),
+  rest: restTable(figures),
+  changes: changeTable(figures),
+};
+console.log(Object.values(tables).join('\n\n'));
+if (values.write) {
+  let text = readFileSync(DOCUMENT, 'utf8');
+  for (const [name, table] of Object.entries(tables)) {
+    const place = new RegExp(`(<!-- ${name} -->\\n)[^]*?(<!-- end -->)`);
+    text = text.replace(place, (_, begin: string, end: string) => `${begin}${table}\n${end}`);
+  }
+  writeFileSync(DOCUMENT, text);
+  mkdirSync(CHARTS, { recursive: true });
+  for (const [file, svg] of charts(figures)) writeFileSync(`${CHARTS}${file}`, svg);
+}
+const broken = brokenPromises(figures);
 for (const line of broken) console.log(line);
 process.exitCode = broken.length === 0 ? 0 : 1;
