@@ -7,6 +7,7 @@ import {
   type AssignmentEntry,
   type AssignmentShard,
   REGISTRY_SCHEMA,
+  type ShardStep,
 } from '../registry/registry.ts';
 import { shardOf } from '../registry/shards.ts';
 
@@ -37,6 +38,30 @@ export function changedShards(
     changed.push({ schema: REGISTRY_SCHEMA, index, epoch, revision, entries: now });
   }
   return changed;
+}
+
+/** Undefined: it is not known what was there before. */
+export function stepTo(
+  { index, epoch, revision, entries }: AssignmentShard,
+  before: AssignmentShard | undefined,
+): ShardStep | undefined {
+  if (before === undefined) return undefined;
+  const old = new Map(before.entries.map((entry) => [`${entry.model}/${entry.version}`, entry]));
+  const nodeIds = new Set<string>();
+  const name = (entry: AssignmentEntry | undefined): void => {
+    for (const id of entry?.nodes ?? []) nodeIds.add(id);
+  };
+  for (const entry of entries) {
+    const key = `${entry.model}/${entry.version}`;
+    const was = old.get(key);
+    old.delete(key);
+    if (was === entry || isDeepStrictEqual(was, entry)) continue;
+    name(was);
+    name(entry);
+  }
+  for (const gone of old.values()) name(gone);
+  const from = { index, epoch: before.epoch, revision: before.revision };
+  return { to: { index, epoch, revision }, from, nodeIds: [...nodeIds] };
 }
 
 /** Grows with each change of any shard, under one leader. */

@@ -12,6 +12,7 @@ import {
   LEADER_LEASE_MS,
   NODE_TTL_MS,
   type Registry,
+  type ShardStep,
 } from '../registry/registry.ts';
 import {
   isSure,
@@ -72,7 +73,7 @@ export class Leader {
     this.#owner = `${options.id}/${randomUUID()}`;
     const { catalog, registry, log } = options;
     const parts: PlanParts = {
-      put: (shard) => this.#put(shard),
+      put: (shard, step) => this.#put(shard, step),
       holdsMassRemovals: options.timing.massRemovalWaitMs > 0,
       onReport: (report) => options.onReport?.(report),
     };
@@ -111,9 +112,9 @@ export class Leader {
     await this.#planner.stop();
   }
 
-  async #put(shard: AssignmentShard): Promise<PutOutcome> {
+  async #put(shard: AssignmentShard, step: ShardStep | undefined): Promise<PutOutcome> {
     if (this.epoch() !== shard.epoch) return 'unsure';
-    return (await this.#options.registry.putShard(shard)) ? 'ok' : 'refused';
+    return (await this.#options.registry.putShard(shard, step)) ? 'ok' : 'refused';
   }
 
   #on(event: LeaderEvent): void {

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { Kind } from '../catalog/catalog.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
-import type { AssignmentShard } from '../registry/registry.ts';
+import type { AssignmentShard, ShardStep } from '../registry/registry.ts';
 import { callOverPort, type PortCaller, servePort } from '../transport/port-calls.ts';
 import type { PlanOutcome } from './leader-state.ts';
 import type { PlanMaker, PlanParts, PlanReport, PlanRequest } from './planner.ts';
@@ -95,7 +95,8 @@ export class PlannerThread implements PlanMaker {
     const url = program ?? new URL('./planner-worker.ts', import.meta.url);
     const worker = new Worker(url, { workerData });
     const running = { worker, caller: callOverPort(worker) };
-    servePort(worker, { put: (shard: AssignmentShard) => this.#options.put(shard) });
+    const { put } = this.#options;
+    servePort(worker, { put: (shard: AssignmentShard, step?: ShardStep) => put(shard, step) });
     worker.on('message', ({ report }: { report?: PlanReport }) => {
       if (report !== undefined) this.#options.onReport(report);
     });

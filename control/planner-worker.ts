@@ -21,7 +21,7 @@ const leader = callOverPort(port);
 const planner = new Planner({
   ...{ catalog, registry, log, nowMs: () => clock.nowMs() },
   holdsMassRemovals: data.holdsMassRemovals,
-  put: async (shard) => (await leader.call('put', shard)) as PutOutcome,
+  put: async (shard, step) => (await leader.call('put', shard, step)) as PutOutcome,
   onReport: (report) => port.postMessage({ report }),
 });
 // What it writes itself: versions in quarantine.

@@ -9,9 +9,10 @@ import type {
   NodeRecord,
   Registry,
   ShardRevision,
+  ShardStep,
 } from '../registry/registry.ts';
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
-import { assignmentRevision, changedShards } from './assignment.ts';
+import { assignmentRevision, changedShards, stepTo } from './assignment.ts';
 import type { PlanOutcome } from './leader-state.ts';
 import { isServing, lostShare, Plans } from './plan.ts';
 import { PlannedModels } from './planned-models.ts';
@@ -39,7 +40,7 @@ export interface PlanParts {
   /** Mass removals are held back once. */
   readonly holdsMassRemovals: boolean;
   /** Writes a shard, if this process is sure to lead under the shard's epoch. */
-  put(shard: AssignmentShard): Promise<PutOutcome>;
+  put(shard: AssignmentShard, step: ShardStep | undefined): Promise<PutOutcome>;
   onReport(report: PlanReport): void;
 }
 
@@ -176,7 +177,7 @@ export class Planner implements PlanMaker {
     const { put, log } = this.#options;
     const changed = changedShards(entries, this.#held, epoch, lost);
     for (const shard of changed) {
-      const outcome = await put(shard);
+      const outcome = await put(shard, stepTo(shard, this.#held.get(shard.index)));
       if (outcome === 'unsure') return 'failed';
       if (outcome === 'refused') {
         log.warn({ epoch, shard: shard.index }, 'another leader writes under a newer epoch');

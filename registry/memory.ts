@@ -13,6 +13,7 @@ import type {
   Registry,
   RegistryChange,
   ShardRevision,
+  ShardStep,
 } from './registry.ts';
 
 /** Never the same twice in a process: a registry that was emptied begins with no old ones. */
@@ -168,7 +169,7 @@ export class MemoryRegistry implements Registry {
     return this.#leases.get(name)?.lease;
   }
 
-  async putShard(shard: AssignmentShard): Promise<boolean> {
+  async putShard(shard: AssignmentShard, step?: ShardStep): Promise<boolean> {
     this.#sweep();
     checkIndex(shard.index);
     checkCount("a shard's epoch", shard.epoch);
@@ -176,7 +177,7 @@ export class MemoryRegistry implements Registry {
     const held = this.#shards.get(shard.index);
     if (held !== undefined && !isNewer(shard, held)) return false;
     this.#shards.set(shard.index, shard);
-    this.#tell({ kind: 'assignment', index: shard.index });
+    this.#tell({ kind: 'assignment', index: shard.index, ...(step && { step }) });
     return true;
   }
 

@@ -12,6 +12,7 @@ import type {
   NodeRecord,
   Registry,
   RegistryChange,
+  ShardStep,
 } from './registry.ts';
 
 const METHODS = [
@@ -143,8 +144,8 @@ class PortRegistry implements Registry {
     return this.#call('lease', name);
   }
 
-  putShard(shard: AssignmentShard) {
-    return this.#call('putShard', shard);
+  putShard(shard: AssignmentShard, step?: ShardStep) {
+    return this.#call('putShard', shard, step);
   }
 
   shardRevisions() {

@@ -342,6 +342,20 @@ const watchTests: Record<string, Body> = {
     await changes.until((change) => change.kind === 'nodes');
     t.pass();
   },
+  'what a shard changes is told with it, and only with it': async (t, { registry, other }) => {
+    const changes = changesOf(registry);
+    await changes.live(other);
+    const of = (revision: number) => ({ index: 12, epoch: 1, revision });
+    const step = { from: of(1), to: of(2), nodeIds: ['n1', 'n 2'] };
+    await other.putShard(shard(12, 1, 1));
+    t.true(await other.putShard(shard(12, 1, 2), step));
+    t.false(await other.putShard(shard(12, 1, 2), step));
+    await other.putShard(shard(12, 1, 3));
+    const told = () => changes.seen.filter(({ kind }) => kind === 'assignment');
+    await changes.until(() => told().length === 3);
+    const plain = { kind: 'assignment', index: 12 } as const;
+    t.deepEqual(told(), [plain, { ...plain, step }, plain]);
+  },
   'a watcher that ended hears nothing, another still does': async (t, { registry, other }) => {
     const ended = changesOf(registry);
     const stays = changesOf(registry);

@@ -121,6 +121,17 @@ export interface ShardRevision {
   readonly revision: number;
 }
 
+/**
+ * What the writer of a shard knows of the step to it: a node whose entries stay as they were in the
+ * revision before, and which has that one, need not read the new one.
+ */
+export interface ShardStep {
+  readonly to: ShardRevision;
+  readonly from: ShardRevision;
+  /** Nodes that have entries, before or after, which are others now. */
+  readonly nodeIds: readonly string[];
+}
+
 export interface Lease {
   readonly name: string;
   readonly owner: string;
@@ -136,7 +147,7 @@ export type RegistryChange =
   | { readonly kind: 'all' }
   | { readonly kind: 'nodes' }
   | { readonly kind: 'copies'; readonly nodeId: string }
-  | { readonly kind: 'assignment'; readonly index: number }
+  | { readonly kind: 'assignment'; readonly index: number; readonly step?: ShardStep }
   | { readonly kind: 'lease'; readonly name: string }
   | { readonly kind: 'announcement'; readonly topic: string };
 
@@ -179,8 +190,11 @@ export interface Registry {
   releaseLease(lease: Lease): Promise<void>;
   lease(name: string): Promise<Lease | undefined>;
 
-  /** False: refused, since the shard there has a newer (epoch, revision) or the same. */
-  putShard(shard: AssignmentShard): Promise<boolean>;
+  /**
+   * False: refused, since the shard there has a newer (epoch, revision) or the same. The step is
+   * told to watchers, where it is not too long.
+   */
+  putShard(shard: AssignmentShard, step?: ShardStep): Promise<boolean>;
   /** Of the shards that were ever written, ordered by index. */
   shardRevisions(): Promise<readonly ShardRevision[]>;
   shards(indices: readonly number[]): Promise<readonly AssignmentShard[]>;

@@ -47,6 +47,34 @@ test('one bit changed in what was kept: it is left aside, or means the same', (t
   t.true(new Assignment('n1').restore(older), 'as the release before this wrote it');
 });
 
+test('a revision that leaves its entries as they are need not be read', (t) => {
+  const of = (epoch: number, revision: number) => ({ index: 3, epoch, revision });
+  const step = { from: of(2, 5), to: of(3, 6), nodeIds: ['n2'] };
+  const knowing = (): Assignment => {
+    const assignment = new Assignment('n1');
+    assignment.take(shard({}));
+    return assignment;
+  };
+  const assignment = knowing();
+  t.true(assignment.passOver(step, []));
+  t.deepEqual(wantedBy(assignment), ['digits/1']);
+  t.is(assignment.take(shard({ revision: 99, entries: [] })), 'stale', 'of the older leader');
+  t.false(assignment.isNews(of(3, 6)));
+  t.false(assignment.passOver(step, []), 'it has that already');
+  t.false(knowing().passOver({ ...step, nodeIds: ['n1'] }, []), 'its own entries change');
+  t.false(knowing().passOver({ ...step, from: of(2, 4) }, []), 'a step from another revision');
+  t.false(knowing().passOver({ ...step, to: of(1, 9) }, []), 'of an older leader');
+  t.false(new Assignment('n1').passOver(step, []), 'it has none');
+  const restored = new Assignment('n1');
+  t.true(restored.restore(knowing().encode()));
+  t.false(restored.passOver(step, []), 'from the disk it has its own entries only');
+  const moved = new Assignment('n1');
+  moved.take(shard({ entries: [{ ...here, nodes: ['n2'] }] }));
+  const held = { ...here, state: 'READY' as const };
+  t.false(moved.passOver(step, [held]), 'a copy waits for its new home');
+  t.true(moved.passOver(step, []));
+});
+
 test('older epochs, older revisions and newer schemas are left aside', (t) => {
   const assignment = new Assignment('n1');
   assignment.take(shard({}));

@@ -11,6 +11,7 @@ import {
   MAX_TRAFFIC_RANK,
   REGISTRY_SCHEMA,
   type ShardRevision,
+  type ShardStep,
 } from '../registry/registry.ts';
 import type { Copy, Wanted } from './versions.ts';
 
@@ -82,6 +83,22 @@ export class Assignment {
   }
 
   /**
+   * Takes over a revision that leaves this node's entries as they are; false: it has to be read,
+   * since this node has not what it is a step from, its entries are among those that change, or a
+   * copy that it holds waits for its new home, wherever that is by now. What the shard says of
+   * other nodes may be older from then on.
+   */
+  passOver({ from, to, nodeIds }: ShardStep, held: readonly Copy[]): boolean {
+    const known = this.#shards.get(from.index);
+    const isFrom = known?.epoch === from.epoch && known.revision === from.revision;
+    if (!isFrom || nodeIds.includes(this.#nodeId) || this.#restored.has(from.index)) return false;
+    const models = new Set(held.map(({ model }) => model));
+    if (!this.isNews(to) || this.#leavesSome(known.entries, held, models)) return false;
+    this.#set({ ...known, ...to });
+    return true;
+  }
+
+  /**
    * What this node is to hold. `held` copies that moved to other nodes, none of which has its own
    * READY yet, are wanted in so far as they stay (isKeptOnly).
    */
@@ -103,13 +120,25 @@ export class Assignment {
 
   /** Entries that went to other nodes while this one still holds a copy. */
   leaving(held: readonly Copy[]): boolean {
+    const models = new Set(held.map(({ model }) => model));
     for (const { entries } of this.#shards.values()) {
-      const left = entries.some(
-        (entry) => !entry.nodes.includes(this.#nodeId) && held.some((copy) => isOf(copy, entry)),
-      );
-      if (left) return true;
+      if (this.#leavesSome(entries, held, models)) return true;
     }
     return false;
+  }
+
+  /** @param models of `held`: entries are many, those of models that it holds few */
+  #leavesSome(
+    entries: readonly AssignmentEntry[],
+    held: readonly Copy[],
+    models: ReadonlySet<string>,
+  ): boolean {
+    return entries.some(
+      (entry) =>
+        models.has(entry.model) &&
+        !entry.nodes.includes(this.#nodeId) &&
+        held.some((copy) => isOf(copy, entry)),
+    );
   }
 
   /** To be kept on disk: what a restart without the registry begins from. */

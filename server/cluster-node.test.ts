@@ -6,6 +6,7 @@ import test from 'ava';
 import { Code, StatusError, unavailable } from '../common/status.ts';
 import { MemoryRegistry } from '../registry/memory.ts';
 import { HEARTBEAT_MS, NODE_TTL_MS, REGISTRY_SCHEMA, type Registry } from '../registry/registry.ts';
+import { shardOf } from '../registry/shards.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { undeclaredShapeModel } from '../test/support/foreign-onnx.ts';
 import { fp32 } from '../test/support/infer-requests.ts';
@@ -127,6 +128,39 @@ test('a node that may have missed hints looks at the whole assignment at once', 
   t.deepEqual(await all.told(), []);
   tellAll();
   await untilTold(all, 'add/1 READY');
+});
+
+test('a node reads a shard that changes for others no more than once', async (t) => {
+  const all = await oneNode(t);
+  let reads = 0;
+  const registry = new Proxy<Registry>(all.registry, {
+    get(target, name: keyof Registry) {
+      if (name === 'shards') reads += 1;
+      return target[name].bind(target);
+    },
+  });
+  const one = await all.publish('add', 1, addModel(2));
+  await assign(all.registry, [one]);
+  await all.start(registry);
+  await untilTold(all, 'add/1 READY');
+  const index = shardOf('add');
+  const put = async (epoch: number, revision: number, nodeIds: readonly string[]) => {
+    const entries = nodeIds.includes('n1') ? [] : [one];
+    const from = { index, epoch: 1, revision: revision - 1 };
+    const to = { index, epoch, revision };
+    await all.registry.putShard({ schema: 1, ...to, entries }, { from, to, nodeIds });
+  };
+  const before = reads;
+  await put(1, 2, ['n2']);
+  await put(1, 3, []);
+  t.deepEqual(await all.told(), ['add/1 READY']);
+  t.is(reads, before);
+  await put(1, 4, ['n1']);
+  await until('unloaded', async () => {
+    all.clock.advance(100);
+    return (await all.told()).length === 0;
+  });
+  t.is(reads, before + 1);
 });
 
 test('a registry that lost what a node said of its copies last is told again', async (t) => {

@@ -13,6 +13,7 @@ import {
   RESYNC_MS,
   type Registry,
   type RegistryChange,
+  type ShardStep,
 } from '../registry/registry.ts';
 import { Assignment } from './assignment.ts';
 import type { Copies } from './copies.ts';
@@ -175,6 +176,7 @@ export class RegistrySource {
       this.#mustPlan ||= this.#isLeaving();
       void this.#sync();
     } else if (change.kind === 'assignment') {
+      if (change.step !== undefined && this.#passesOver(change.step)) return;
       if (this.#pending !== 'all') this.#pending.add(change.index);
       void this.#sync();
     } else if (change.kind === 'copies' && change.nodeId !== this.#options.node.id) {
@@ -182,6 +184,11 @@ export class RegistrySource {
       this.#mustPlan = true;
       void this.#sync();
     }
+  }
+
+  #passesOver(step: ShardStep): boolean {
+    const isPending = this.#pending === 'all' || this.#pending.has(step.to.index);
+    return !isPending && this.#assignment.passOver(step, this.#options.copies.statuses());
   }
 
   #isLeaving(): boolean {

@@ -3,8 +3,9 @@
 // change. Hints are lost while a watcher is not connected, so when it is again it is told 'all'.
 import type { Redis } from 'ioredis';
 import type { Clock } from '../../common/clock.ts';
-import { ASSIGNMENT_SHARDS, type RegistryChange } from '../registry.ts';
+import { ASSIGNMENT_SHARDS, type RegistryChange, type ShardStep } from '../registry.ts';
 import { MAX_RETRY_MS } from './client-options.ts';
+import { parseStep } from './step-hint.ts';
 
 /** A connection that brings nothing is asked now and then whether it is still one. */
 export const HINT_PING_MS = 2_000;
@@ -50,6 +51,8 @@ export class Hints {
   readonly #options: HintsOptions;
   readonly #listeners = new Set<(change: RegistryChange) => void>();
   #client: Redis | undefined;
+  /** What the hint that comes next is about, if it is of that shard. */
+  #step: ShardStep | undefined;
   #cancelPing = (): void => {};
 
   constructor(options: HintsOptions) {
@@ -95,8 +98,7 @@ export class Hints {
       );
     });
     client.on('message', (_: string, text: string) => {
-      const change = isOurs() ? parseHint(text) : undefined;
-      if (change !== undefined) this.#tell(change);
+      if (isOurs()) this.#hear(text);
     });
     client.on('end', () => {
       if (!isOurs()) return;
@@ -106,6 +108,15 @@ export class Hints {
     });
     client.connect().catch(() => {});
     this.#planPing(client);
+  }
+
+  #hear(text: string): void {
+    const step = this.#step;
+    this.#step = parseStep(text);
+    const change = parseHint(text);
+    if (change === undefined) return;
+    const isItsStep = change.kind === 'assignment' && step?.to.index === change.index;
+    this.#tell(isItsStep ? { ...change, step } : change);
   }
 
   /** A peer that went away without a word is found so. */

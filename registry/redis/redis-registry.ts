@@ -14,6 +14,7 @@ import type {
   Registry,
   RegistryChange,
   ShardRevision,
+  ShardStep,
 } from '../registry.ts';
 import type { RedisAddress } from './address.ts';
 import { RedisConnection } from './connection.ts';
@@ -23,6 +24,7 @@ import { READ_BUDGET_BYTES, RedisMembership } from './membership.ts';
 import { checkText, encodeShard, MAX_NAME_BYTES, MAX_SHARD_BYTES, readShard } from './records.ts';
 import { corrupt } from './redis-errors.ts';
 import { list, pairs, word } from './replies.ts';
+import { stepHint } from './step-hint.ts';
 
 /** 'epoch revision', sixteen digits each. */
 const MAX_REVISION_BYTES = 33;
@@ -133,13 +135,14 @@ export class RedisRegistry implements Registry {
     return { name, owner, epoch: wholeNumber(epoch, keys) };
   }
 
-  async putShard(shard: AssignmentShard): Promise<boolean> {
+  async putShard(shard: AssignmentShard, step?: ShardStep): Promise<boolean> {
     checkIndex(shard.index);
     checkCount("a shard's epoch", shard.epoch);
     checkCount("a shard's revision", shard.revision);
     const keys = this.#shardKeys(shard.index);
     const { index, epoch, revision } = shard;
-    const args = [this.#keys.channel, index, epoch, revision, encodeShard(shard)];
+    const told = step === undefined ? '' : stepHint(step);
+    const args = [this.#keys.channel, index, epoch, revision, encodeShard(shard), told];
     const reply = await this.#connection.run('put-shard', keys, args);
     const result = word(reply, ['ok', 'refused', 'corrupt']);
     if (result === 'corrupt') throw corrupt(keys.slice(0, 1), `'${index}' is no revision`);

@@ -12,6 +12,7 @@ import type {
   Registry,
   RegistryChange,
   ShardRevision,
+  ShardStep,
 } from '../../registry/registry.ts';
 import type { Life } from './machine.ts';
 import type { Network } from './network.ts';
@@ -122,10 +123,10 @@ export class RegistryClient implements Registry {
     return this.#ask((registry) => registry.lease(name));
   }
 
-  putShard(shard: AssignmentShard): Promise<boolean> {
+  putShard(shard: AssignmentShard, step?: ShardStep): Promise<boolean> {
     this.#observer.putsShard?.(shard);
     return this.#ask(async (registry) => {
-      const isTaken = await registry.putShard(shard);
+      const isTaken = await registry.putShard(shard, step);
       this.#observer.tookShard?.(shard, isTaken);
       return isTaken;
     });
