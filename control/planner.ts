@@ -82,6 +82,11 @@ export class Planner implements PlanMaker {
   #held = new Map<number, AssignmentShard>();
   #heldEpoch = 0;
   #ledEpoch = 0;
+  /**
+   * By shard: the revision last given away. A write whose answer was lost may have been read; its
+   * number never stands for anything else.
+   */
+  readonly #tried = new Map<number, number>();
   /** What is lost now has been waited for. */
   #isLossKnown = false;
 
@@ -176,7 +181,10 @@ export class Planner implements PlanMaker {
   ): Promise<PlanOutcome> {
     const { put, log } = this.#options;
     const changed = changedShards(entries, this.#held, epoch, lost);
-    for (const shard of changed) {
+    for (const made of changed) {
+      const tried = this.#tried.get(made.index) ?? 0;
+      const shard = { ...made, revision: Math.max(made.revision, tried + 1) };
+      this.#tried.set(shard.index, shard.revision);
       const outcome = await put(shard, stepTo(shard, this.#held.get(shard.index)));
       if (outcome === 'unsure') return 'failed';
       if (outcome === 'refused') {
