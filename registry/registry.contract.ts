@@ -10,8 +10,8 @@ import {
   type NodeRecord,
   REGISTRY_SCHEMA,
   type Registry,
-  type RegistryChange,
 } from './registry.ts';
+import { watchTests } from './watching.contract.ts';
 
 export interface RegistryUnderTest {
   /** Two clients of one empty registry (the same object where there is only one). */
@@ -26,7 +26,7 @@ export interface RegistryUnderTest {
   end(): Promise<void>;
 }
 
-type Body = (t: ExecutionContext, under: RegistryUnderTest) => Promise<void>;
+export type Body = (t: ExecutionContext, under: RegistryUnderTest) => Promise<void>;
 
 /** Longer than any test. */
 const LONG_MS = 600_000;
@@ -61,32 +61,6 @@ function shard(index: number, epoch: number, revision: number): AssignmentShard 
   const later = { isHedged: true, isOnDemand: true, costBytes: 1_024, trafficRank: 3 };
   const entries = [entry, { ...entry, ...later, model: `n${index}` }];
   return { schema: REGISTRY_SCHEMA, index, epoch, revision, entries };
-}
-
-/** Collects hints; `until` waits for one, however it is delivered. */
-function changesOf(registry: Registry) {
-  const seen: RegistryChange[] = [];
-  let wake = () => {};
-  const unwatch = registry.watch((change) => {
-    seen.push(change);
-    wake();
-  });
-  const until = async (isWanted: (change: RegistryChange) => boolean): Promise<void> => {
-    while (!seen.some(isWanted)) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-  };
-  /** Waits until hints come: a watcher need not hear from its first moment on. */
-  const live = async (other: Registry): Promise<void> => {
-    while (!seen.some(({ kind }) => kind === 'announcement')) {
-      await other.announce('probe');
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    seen.length = 0;
-  };
-  return { seen, until, live, unwatch };
 }
 
 const nodeTests: Record<string, Body> = {
@@ -322,54 +296,6 @@ const shardTests: Record<string, Body> = {
   },
 };
 
-const watchTests: Record<string, Body> = {
-  'watchers hear what changed, from any client': async (t, { registry, other }) => {
-    const changes = changesOf(registry);
-    await changes.live(other);
-    await other.putNode(nodeRecord('n1'), [], LONG_MS);
-    await changes.until((change) => change.kind === 'nodes');
-    await changes.until((change) => change.kind === 'copies' && change.nodeId === 'n1');
-    changes.seen.length = 0;
-    await other.putCopies('n1', 'i1', [copy('a')]);
-    await changes.until((change) => change.kind === 'copies' && change.nodeId === 'n1');
-    await other.putShard(shard(12, 1, 1));
-    await changes.until((change) => change.kind === 'assignment' && change.index === 12);
-    await other.acquireLease(leaseOf('a', 1), LONG_MS);
-    await changes.until((change) => change.kind === 'lease' && change.name === 'leader');
-    await other.announce('jobs');
-    await changes.until((change) => change.kind === 'announcement' && change.topic === 'jobs');
-    await other.removeNode('n1', 'i1');
-    await changes.until((change) => change.kind === 'nodes');
-    t.pass();
-  },
-  'what a shard changes is told with it, and only with it': async (t, { registry, other }) => {
-    const changes = changesOf(registry);
-    await changes.live(other);
-    const of = (revision: number) => ({ index: 12, epoch: 1, revision });
-    const step = { from: of(1), to: of(2), nodeIds: ['n1', 'n 2'] };
-    await other.putShard(shard(12, 1, 1));
-    t.true(await other.putShard(shard(12, 1, 2), step));
-    t.false(await other.putShard(shard(12, 1, 2), step));
-    await other.putShard(shard(12, 1, 3));
-    const told = () => changes.seen.filter(({ kind }) => kind === 'assignment');
-    await changes.until(() => told().length === 3);
-    const plain = { kind: 'assignment', index: 12 } as const;
-    t.deepEqual(told(), [plain, { ...plain, step }, plain]);
-  },
-  'a watcher that ended hears nothing, another still does': async (t, { registry, other }) => {
-    const ended = changesOf(registry);
-    const stays = changesOf(registry);
-    await stays.live(other);
-    await other.announce('first');
-    await ended.until((change) => change.kind === 'announcement');
-    ended.unwatch();
-    const before = ended.seen.length;
-    await other.announce('second');
-    await stays.until((change) => change.kind === 'announcement' && change.topic === 'second');
-    t.is(ended.seen.length, before);
-  },
-};
-
 const errorTests: Record<string, Body> = {
   'a TTL or a shard index that can not be is refused': async (t, { registry }) => {
     const expectation = { instanceOf: StatusError, code: Code.INVALID_ARGUMENT };
@@ -392,9 +318,11 @@ const errorTests: Record<string, Body> = {
   },
 };
 
+const RECORDS = { nodeRecord, copy, shard, leaseOf, longMs: LONG_MS };
+
 /** @param open makes a new, empty registry. */
 export function registryContract(name: string, open: () => Promise<RegistryUnderTest>): void {
-  const all = { ...nodeTests, ...leaseTests, ...shardTests, ...watchTests, ...errorTests };
+  const all = { ...nodeTests, ...leaseTests, ...shardTests, ...watchTests(RECORDS), ...errorTests };
   for (const [title, body] of Object.entries(all)) {
     test(`${name}: ${title}`, async (t) => {
       const under = await open();
