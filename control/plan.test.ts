@@ -256,3 +256,32 @@ test('the share of copies that lost their node', (t) => {
   t.is(lostShare([entry, entry], [{ id: 'a' }]), 0.5);
   t.is(lostShare([], []), 0);
 });
+
+test('the load decides on copies within the bounds of the policy, and tells the rank', (t) => {
+  const nodes = ['a', 'b', 'c', 'd'].map((id) => node(id));
+  const plans = new Plans();
+  const policy = { ...newModel('m', 0).policy, minCopies: 2, maxCopies: 3 };
+  const models = [
+    model({ servingVersion: 2, loadedVersions: [1, 2], policy }, version(1), version(2)),
+  ];
+  let previous: readonly AssignmentEntry[] = [];
+  const copiesAt = (copies: number | undefined, trafficRank = 0): readonly number[] => {
+    const size = copies === undefined ? undefined : { copies, trafficRank };
+    const ring = createRing(nodes.map(({ id }) => id));
+    const sizes = { get: () => size };
+    previous = plans.make({ models, nodes, copies: new Map(), previous, ring, sizes });
+    return previous.map((entry) => entry.nodes.length);
+  };
+  t.deepEqual(copiesAt(undefined), [2, 2]);
+  t.false('trafficRank' in (previous[1] ?? {}));
+  t.deepEqual(copiesAt(9, 3), [2, 3], 'the other version is called by its number');
+  t.deepEqual(
+    previous.map(({ trafficRank }) => trafficRank),
+    [undefined, 3],
+  );
+  const kept = previous[1]?.nodes ?? [];
+  t.deepEqual(copiesAt(1, 3), [2, 2]);
+  t.deepEqual(previous[1]?.nodes, kept.slice(0, 2), 'the last ones leave');
+  t.deepEqual(copiesAt(undefined), [2, 2]);
+  t.false('trafficRank' in (previous[1] ?? {}));
+});

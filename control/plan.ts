@@ -12,6 +12,7 @@ import {
   type NodeRecord,
   UNLOADED,
 } from '../registry/registry.ts';
+import type { ModelSize } from './load-book.ts';
 import { type Demand, place } from './placement.ts';
 import { ReadyCopies, type ReadyCopy } from './ready-copies.ts';
 import type { Ring } from './ring.ts';
@@ -31,6 +32,8 @@ export interface PlanInput {
   readonly nodes: readonly NodeRecord[];
   readonly copies: ReadonlyMap<string, readonly CopyRecord[]>;
   readonly previous: readonly AssignmentEntry[];
+  /** What the load of models asks for; those that it does not know have little. */
+  readonly sizes?: { get(model: string): ModelSize | undefined };
   /** Over the SERVING nodes. */
   readonly ring: Ring;
 }
@@ -44,6 +47,7 @@ export function isServing(node: NodeRecord): boolean {
 interface Known {
   readonly previous: readonly AssignmentEntry[];
   readonly ready: readonly ReadyCopy[];
+  readonly size: ModelSize | undefined;
   /** Nothing was assigned before at all: what is ready tells what was. */
   readonly isNew: boolean;
 }
@@ -58,12 +62,13 @@ interface Wanted {
   /** Why nowhere; '' else. */
   readonly reason: string;
   readonly before: AssignmentEntry | undefined;
+  readonly trafficRank: number;
   /** Nodes that have it ready. */
   readonly readyIds: readonly string[];
 }
 
 const NONE: readonly never[] = [];
-const UNKNOWN: Known = { previous: NONE, ready: NONE, isNew: true };
+const UNKNOWN: Known = { previous: NONE, ready: NONE, size: undefined, isNew: true };
 
 /** The assignment's entries, ordered by model and version. */
 export function plan(input: PlanInput): readonly AssignmentEntry[] {
@@ -125,15 +130,17 @@ export class Plans {
       const slot = this.#slotOf(planned, at);
       const found = previous === undefined ? slot.entries : (previous.get(name) ?? NONE);
       const { known } = slot;
+      const size = input.sizes?.get(name);
       const isSame =
         slot.planned === planned &&
         known !== UNKNOWN &&
         known.isNew === isNew &&
+        known.size === size &&
         isSameList(known.previous, found) &&
         !changed.has(name);
       if (isSame) return slot;
       slot.planned = planned;
-      slot.known = { previous: found, ready: this.#ready.of(name), isNew };
+      slot.known = { previous: found, ready: this.#ready.of(name), size, isNew };
       slot.wanted = wantedOf(planned, slot.known);
       return slot;
     });
@@ -179,7 +186,7 @@ function isOrdered(entries: readonly AssignmentEntry[]): boolean {
 }
 
 function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
-  const { version, before, reason } = one;
+  const { version, before, reason, trafficRank } = one;
   const nodes = withLeaving(targets, before, one.readyIds);
   const weight = one.isServing ? 1 : 0;
   const { isIdempotent, allowsHedging } = one.model.policy;
@@ -189,13 +196,18 @@ function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
     before.reason === reason &&
     before.isIdempotent === isIdempotent &&
     (before.isHedged ?? false) === isHedged &&
+    (before.trafficRank ?? 0) === trafficRank &&
     isSameList(before.nodes, nodes)
   ) {
     return before;
   }
   const { model, manifestSha256 } = version;
   const entry = { model, version: version.version, manifestSha256, nodes, weight, reason };
-  return { ...entry, isIdempotent, ...(isHedged && { isHedged }) };
+  return {
+    ...{ ...entry, isIdempotent },
+    ...(isHedged && { isHedged }),
+    ...(trafficRank > 0 && { trafficRank }),
+  };
 }
 
 /** The content too: a version made again under the same number is another one. */
@@ -236,14 +248,18 @@ function wantedOf({ model, versions }: PlannedModel, known: Known): Wanted[] {
     const isPlaced = version === old || (isLoaded && version.state === 'READY');
     const before = known.previous.find((entry) => isOf(entry, version));
     const readyIds = readyIdsOf(version, known);
+    const isCalled = version === old || isServing;
     wanted.push({
       version,
       model,
       isServing: version === old || (isServing && isPlaced && old === undefined),
-      demand: isPlaced ? demandOf(model, version, before?.nodes ?? readyIds) : undefined,
+      demand: isPlaced
+        ? demandOf(model, version, before?.nodes ?? readyIds, copiesOf(model, isCalled, known))
+        : undefined,
       reason: isPlaced ? '' : version.state === 'READY' ? UNLOADED : reasonOf(version),
       before,
       readyIds,
+      trafficRank: isCalled ? (known.size?.trafficRank ?? 0) : 0,
     });
   }
   return wanted;
@@ -277,12 +293,27 @@ function servingBefore(
   return others.sort((a, b) => b.version - a.version)[0];
 }
 
-function demandOf(model: ModelDoc, version: VersionDoc, holders: readonly string[]): Demand {
+/**
+ * Within the policy's bounds what the load asks for; a version that is there only to be called by
+ * its number has the least.
+ */
+function copiesOf({ policy }: ModelDoc, isCalled: boolean, { size }: Known): number {
+  const least = Math.max(1, policy.minCopies);
+  if (!isCalled || size === undefined) return least;
+  return Math.max(least, Math.min(policy.maxCopies, size.copies));
+}
+
+function demandOf(
+  model: ModelDoc,
+  version: VersionDoc,
+  holders: readonly string[],
+  copies: number,
+): Demand {
   return {
     key: `${model.name}/${version.version}`,
     model: model.name,
     costBytes: Math.max(1, Math.ceil(version.sizeBytes * COST_FACTOR)),
-    copies: Math.max(1, model.policy.minCopies),
+    copies,
     spreadsZones: model.policy.spreadsZones,
     holders,
   };

@@ -14,6 +14,7 @@ import type {
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards, stepTo } from './assignment.ts';
 import type { PlanOutcome } from './leader-state.ts';
+import { LoadBook } from './load-book.ts';
 import { isServing, lostShare, Plans } from './plan.ts';
 import { PlannedModels } from './planned-models.ts';
 import { type Ring, ringCache } from './ring.ts';
@@ -66,6 +67,9 @@ export interface PlanMaker {
   stop(): Promise<void>;
 }
 
+/** What nodes say of their load is read so often, with the plan that comes then. */
+export const LOADS_LOOK_MS = 5_000;
+
 const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index);
 
 export class Planner implements PlanMaker {
@@ -73,6 +77,8 @@ export class Planner implements PlanMaker {
   readonly #ringOf = ringCache();
   readonly #plans = new Plans();
   readonly #models: PlannedModels;
+  readonly #loads = new LoadBook();
+  #loadsAtMs = Number.NEGATIVE_INFINITY;
   /** The entries of #held as one list; undefined: not put together yet. */
   #entries: readonly AssignmentEntry[] | undefined;
   /**
@@ -133,7 +139,9 @@ export class Planner implements PlanMaker {
     const known = previous.length > 0 ? previous : readyCopies(copies);
     const { models, unread } = await this.#models.read(known, request.epoch);
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
-    const planned = this.#plans.make({ models, nodes, copies, previous, ring });
+    await this.#readLoads(nodes);
+    const sizes = this.#loads;
+    const planned = this.#plans.make({ models, nodes, copies, previous, ring, sizes });
     const kept = unread.size === 0 ? [] : previous.filter(({ model }) => unread.has(model));
     const entries = kept.length === 0 ? planned : [...planned, ...kept];
     this.#entries = undefined;
@@ -155,8 +163,23 @@ export class Planner implements PlanMaker {
     this.#heldEpoch = epoch;
     if (this.#ledEpoch === epoch) return;
     this.#ledEpoch = epoch;
+    const entries = [...this.#held.values()].flatMap((shard) => shard.entries);
+    this.#loads.seed(entries, this.#options.nowMs());
     // Who leads anew has waited already.
     this.#isLossKnown = true;
+  }
+
+  /** A plan without news of the load is better than none. */
+  async #readLoads(nodes: readonly NodeRecord[]): Promise<void> {
+    const { registry, nowMs, log } = this.#options;
+    if (nowMs() - this.#loadsAtMs < LOADS_LOOK_MS) return;
+    try {
+      const loads = await registry.loadsOf(nodes.map(({ id }) => id));
+      this.#loadsAtMs = nowMs();
+      this.#loads.update(loads.values(), this.#loadsAtMs);
+    } catch (error) {
+      log.debug({ err: error }, 'the load of the nodes could not be read');
+    }
   }
 
   /** A version that keeps taking its node down is not to take down the next one. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { Code, StatusError } from '../common/status.ts';
-import type { NodeRecord, Registry } from '../registry/registry.ts';
+import type { ModelLoad, NodeRecord, Registry } from '../registry/registry.ts';
 import type { BlobReader } from '../stores/blobs/blobs.ts';
 import { diskError, errnoOf } from '../stores/disk-error.ts';
 import { replaceDurably } from '../stores/durable-files.ts';
@@ -51,6 +51,8 @@ export interface SourceOptions {
   readonly dataDir: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** What is told of the load, for the time since it was last asked. */
+  readonly loads: () => Promise<readonly ModelLoad[]>;
 }
 
 /** @throws what the disk says when a folder can't be used */
@@ -84,7 +86,7 @@ async function openRepository(folder: string): Promise<OpenSource> {
 
 async function openCluster(
   { registry, blobs, node, cacheBytes }: Extract<NodeSource, { kind: 'cluster' }>,
-  { id, dataDir, clock, log }: SourceOptions,
+  { id, dataDir, clock, log, loads }: SourceOptions,
 ): Promise<OpenSource> {
   const folder = join(dataDir, 'cache');
   const limit = cacheBytes === undefined ? {} : { maxBytes: cacheBytes };
@@ -94,7 +96,8 @@ async function openCluster(
     drive(copies) {
       const file = assignmentFile(dataDir);
       const about = { ...node, id };
-      const source = new RegistrySource({ registry, node: about, copies, file, clock, log });
+      const options = { registry, node: about, copies, file, clock, log, loads };
+      const source = new RegistrySource(options);
       return {
         control: ASSIGNED,
         isSynced: () => source.isSynced,

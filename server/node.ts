@@ -19,6 +19,7 @@ import { Quarantine } from './engines/marker.ts';
 import type { LoadModel } from './loaded-model.ts';
 import { registerInferenceMetrics } from './metrics.ts';
 import { ModelTable } from './model-table.ts';
+import { nodeLoads } from './node-loads.ts';
 import { type Driver, type NodeSource, openSource } from './node-source.ts';
 import { createInferenceService, type InferenceService, SERVICE } from './services/inference.ts';
 import { createServingBackend } from './services/tfs/serving.ts';
@@ -93,7 +94,9 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   registerInferenceMetrics(options.metrics, options.id, book);
   const health = new Health();
   const state = new NodeState(health);
-  const opened = await openSource(source, { id: options.id, dataDir, clock, log });
+  const others = sideThreads && (() => sideThreads.statistics());
+  const loads = nodeLoads({ book, others, nowMs: () => clock.nowMs() });
+  const opened = await openSource(source, { id: options.id, dataDir, clock, log, loads });
   let onChange = (): void => undefined;
   let onHung = (_error: StatusError): void => undefined;
   const copies = new Copies({
@@ -120,7 +123,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
       serverVersion: options.serverVersion,
       nowMs: () => clock.nowMs(),
       tracer: options.tracer,
-      otherStatistics: sideThreads && (() => sideThreads.statistics()),
+      otherStatistics: others,
     },
     log,
   );

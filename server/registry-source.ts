@@ -7,6 +7,7 @@ import { statusOf } from '../common/status.ts';
 import {
   ASSIGNMENT_SHARDS,
   HEARTBEAT_MS,
+  type ModelLoad,
   NODE_TTL_MS,
   type NodeRecord,
   REGISTRY_SCHEMA,
@@ -22,6 +23,8 @@ import type { Copies } from './copies.ts';
 const HANDOVER_LOOK_MS = 5_000;
 /** Between the end of a beat that took long and the next one. */
 const MIN_BEAT_PAUSE_MS = 10;
+/** The load is an average over so long; it is told only when it is another one. */
+export const LOAD_PERIOD_MS = 5_000;
 
 export interface AssignmentFile {
   read(): Promise<string | undefined>;
@@ -35,6 +38,8 @@ export interface RegistrySourceOptions {
   readonly file: AssignmentFile;
   readonly clock: Clock;
   readonly log: Log;
+  /** What is told of the load, for the time since it was last asked. Absent: nothing is told. */
+  readonly loads?: () => Promise<readonly ModelLoad[]>;
   /** Default: one of its own, that knows nothing yet. */
   readonly assignment?: Assignment;
 }
@@ -56,6 +61,9 @@ export class RegistrySource {
   #isSynced = false;
   #lastSyncMs = Number.NEGATIVE_INFINITY;
   #lastPlanMs = Number.NEGATIVE_INFINITY;
+  #loadsAtMs = Number.NEGATIVE_INFINITY;
+  /** As the registry was told; undefined: it was not. */
+  #toldLoads: string | undefined;
   #stopWatching: (() => void) | undefined;
   #cancelBeat: (() => void) | undefined;
   #isStopped = false;
@@ -125,6 +133,10 @@ export class RegistrySource {
       this.#mustReport = true;
     }
     if (this.#mustReport) void this.#report();
+    if (nowMs - this.#loadsAtMs >= LOAD_PERIOD_MS) {
+      this.#loadsAtMs = nowMs;
+      void this.#tellLoads();
+    }
     if (nowMs - this.#lastPlanMs >= HANDOVER_LOOK_MS && this.#isLeaving()) this.#mustPlan = true;
     // From beat to beat: one that waited in vain is not to cost the time of two.
     const nextMs = Math.max(MIN_BEAT_PAUSE_MS, startMs + HEARTBEAT_MS - nowMs);
@@ -141,6 +153,7 @@ export class RegistrySource {
       throw error;
     });
     this.#isAnnounced = true;
+    this.#toldLoads = undefined;
     // It did not know us: it may have lost more, or just come back.
     this.#pending = 'all';
   }
@@ -165,6 +178,22 @@ export class RegistrySource {
       }
     });
     this.#isReporting = false;
+  }
+
+  /** They only help to plan: what can't be told now is left out. */
+  async #tellLoads(): Promise<void> {
+    const { registry, node, loads, log } = this.#options;
+    if (loads === undefined || !this.#isAnnounced) return;
+    try {
+      const now = await loads();
+      const text = JSON.stringify(now);
+      if (text === this.#toldLoads || this.#isStopped) return;
+      const isKnown = await registry.putLoads(node.id, node.incarnation, now);
+      this.#toldLoads = isKnown ? text : undefined;
+    } catch (error) {
+      this.#toldLoads = undefined;
+      log.debug({ err: error }, 'the load of the models could not be told');
+    }
   }
 
   #hint(change: RegistryChange): void {
