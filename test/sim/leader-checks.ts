@@ -1,8 +1,12 @@
 // What is checked of leaders, by what they write: one process an epoch, never behind one with a
 // newer lease, and plans that load the nodes evenly.
+import { LOAD_BOUND } from '../../control/placement.ts';
+import type { PlanReport } from '../../control/planner.ts';
 import type { AssignmentEntry, AssignmentShard, Lease } from '../../registry/registry.ts';
 import type { World } from './world.ts';
 
+/** A leader hears of the catalog's changes within a resync of its plan. */
+const UNCERTAIN_MS = 15_000;
 /** A lease that was lost with the registry's memory goes on in its owner's mind for so long. */
 const LEASE_MEMORY_MS = 3_500;
 
@@ -51,12 +55,42 @@ export class LeaderChecks {
     this.#held.set(shard.index, shard);
   }
 
-  get entries(): readonly AssignmentEntry[] {
+  #entries(): readonly AssignmentEntry[] {
     return [...this.#held.values()].flatMap(({ entries }) => entries);
   }
 
-  /** A plan is written whole. */
-  planned(): void {}
+  /** A plan is written whole: what the registry holds then loads the nodes evenly. */
+  planned(process: string, { copiesByNode }: PlanReport): void {
+    const { models, checks, nowMs } = {
+      ...{ models: this.#world.models, checks: this.#world.checks },
+      nowMs: this.#world.nowMs(),
+    };
+    const loads = new Map([...copiesByNode.keys()].map((id) => [id, 0]));
+    let [total, largest] = [0, 0];
+    for (const { model: name, nodes } of this.#entries()) {
+      const model = models.get(name);
+      if (model === undefined) continue;
+      // Which number the plan knew is not certain for a while.
+      if (nowMs - model.copiesSinceMs < UNCERTAIN_MS) return;
+      // Those after them are only leaving.
+      const targets = nodes.slice(0, Math.min(model.copies, loads.size));
+      largest = Math.max(largest, model.sizeBytes);
+      for (const id of targets) {
+        total += model.sizeBytes;
+        loads.set(id, (loads.get(id) ?? 0) + model.sizeBytes);
+      }
+    }
+    // The least loaded node that has no copy of the model yet may lie above the mean of all.
+    const limit = Math.max(
+      (LOAD_BOUND * total) / loads.size,
+      total / Math.max(1, loads.size - 1) + largest,
+    );
+    for (const [id, load] of loads) {
+      if (load <= limit) continue;
+      const text = `${process} loads ${id} with ${load} of ${total}, on ${loads.size} nodes`;
+      checks.breach('bounded_load', text);
+    }
+  }
 
   #owns(process: string, epoch: number): void {
     const owner = this.#processOf.get(epoch);

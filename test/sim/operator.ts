@@ -31,7 +31,10 @@ export class Operator {
   async make(name: string, copies: number, isIdempotent: boolean): Promise<void> {
     const sizeBytes = this.#random.int(500, 1_500);
     const [contents, served] = [new Map<number, number>(), new Set<number>()];
-    const model = { name, isIdempotent, contents, served, serving: 0, sizeBytes };
+    const model = {
+      ...{ name, isIdempotent, contents, served, serving: 0, sizeBytes, copies },
+      copiesSinceMs: this.#world.nowMs(),
+    };
     this.#world.models.set(name, model);
     await this.publish(name);
     await this.#catalog.update('model', name, (doc) => ({
@@ -64,6 +67,11 @@ export class Operator {
 
   async setCopies(name: string, copies: number): Promise<void> {
     this.#world.trace.note('operator', 'wants copies', `${name} ${copies}`);
+    const model = this.#world.models.get(name);
+    if (model !== undefined) {
+      model.copies = copies;
+      model.copiesSinceMs = this.#world.nowMs();
+    }
     await this.#catalog.update('model', name, (doc) => ({
       ...doc,
       policy: { ...doc.policy, minCopies: copies, maxCopies: copies },

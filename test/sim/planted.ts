@@ -1,33 +1,37 @@
-// Bugs on purpose: where a run may alter what the product does, to show that the checks find it.
-// Each is a wrapper or a parameter from outside; the product knows nothing of them.
-
+// Where a run may alter what the product does, to show that the checks find it. Each is a wrapper,
+// an override or a parameter from outside; the product knows nothing of them. The bugs themselves
+// are in planted-bugs.ts.
 import type { LeaderConfig } from '../../control/leader-state.ts';
-import type { AssignmentShard, Registry } from '../../registry/registry.ts';
+import type { Registry } from '../../registry/registry.ts';
 import type { Forward } from '../../router/forward.ts';
+import type { Resolution } from '../../router/route-table.ts';
 import type { WaitingRoom } from '../../router/waiting.ts';
-import type { CopyStatus, Wanted } from '../../server/versions.ts';
+import type { Wanted } from '../../server/versions.ts';
+import type { DocumentStore } from '../../stores/documents/documents.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 
 export interface Planted {
-  /** The registry as a node sees it. */
+  /** The registry as a process sees it. */
   nodeRegistry?(registry: Registry): Registry;
-  /** The registry as a leader sees it. */
+  routerRegistry?(registry: Registry): Registry;
   leaderRegistry?(registry: Registry): Registry;
-  /** A node obeys whatever it reads. */
+  /** The catalog's store as a leader sees it. */
+  leaderDocuments?(documents: DocumentStore): DocumentStore;
+  readonly timing?: LeaderConfig;
+  /** They obey whatever they read. */
   readonly nodeTakesAnyShard?: boolean;
+  readonly routerTakesAnyShard?: boolean;
+  /** The registry's server lets older shards replace newer ones. */
+  readonly serverTakesAnyShard?: boolean;
   /** What a node's versions are told to want. */
-  wanted?(wanted: readonly Wanted[], held: readonly CopyStatus[]): readonly Wanted[];
+  wanted?(wanted: readonly Wanted[]): readonly Wanted[];
+  /** The content that a node loads for what it was asked for, by the disk's cache. */
+  cacheKey?(model: string, manifestSha256: string): string;
   /** A call as a node takes it. */
   nodeCall?(call: UnaryCall): UnaryCall;
-  /** A call as a router takes it. */
-  routerCall?(call: UnaryCall): UnaryCall;
-  /** Shards as a router takes them. */
-  routerShards?(
-    shards: readonly AssignmentShard[],
-    held: (index: number) => AssignmentShard | undefined,
-  ): readonly AssignmentShard[];
+  /** What a router's table says. */
+  resolved?(resolution: Resolution): Resolution;
   room?(): WaitingRoom<Forward>;
-  readonly timing?: LeaderConfig;
 }
 
 export const NOTHING_PLANTED: Planted = {};

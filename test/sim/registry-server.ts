@@ -22,8 +22,18 @@ interface Snapshot {
   readonly copies: ReadonlyMap<string, readonly CopyRecord[]>;
 }
 
+/** A planted bug. */
+class UnfencedRegistry extends MemoryRegistry {
+  override async putShard(shard: AssignmentShard): Promise<boolean> {
+    const [held] = await this.shards([shard.index]);
+    if (held === undefined) return super.putShard(shard);
+    return super.putShard({ ...shard, epoch: held.epoch, revision: held.revision + 1 });
+  }
+}
+
 export class RegistryServer {
   readonly machine: Machine;
+  readonly #takesAny: boolean;
   #inner: MemoryRegistry;
   #isUp = true;
   /** Each time it comes back, or loses what it held, it is another. */
@@ -33,8 +43,10 @@ export class RegistryServer {
   readonly #onUp = new Set<() => void>();
   #snapshot: Snapshot = { shards: [], nodes: [], copies: new Map() };
 
-  constructor(machine: Machine) {
+  /** @param takesAny a planted bug: older shards replace newer ones */
+  constructor(machine: Machine, takesAny = false) {
     this.machine = machine;
+    this.#takesAny = takesAny;
     this.#inner = this.#open();
   }
 
@@ -113,7 +125,7 @@ export class RegistryServer {
   #open(): MemoryRegistry {
     const { machine } = this;
     const life = machine.life ?? machine.begin();
-    const inner = new MemoryRegistry(life);
+    const inner = this.#takesAny ? new UnfencedRegistry(life) : new MemoryRegistry(life);
     inner.watch((change) => {
       for (const tell of this.#watchers) tell(change);
     });

@@ -38,14 +38,15 @@ export class SimulatedControl {
       tookLease: (lease) => this.#checks.granted(process, lease),
     });
     const documents = new DocumentsClient(world.documents, world.network, life);
+    const { planted } = world;
     const leader = new Leader({
       id: name,
-      catalog: new Catalog(documents),
-      registry: world.planted.leaderRegistry?.(registry) ?? registry,
+      catalog: new Catalog(planted.leaderDocuments?.(documents) ?? documents),
+      registry: planted.leaderRegistry?.(registry) ?? registry,
       clock: life,
       log: world.log(name),
-      timing: world.planted.timing ?? CLUSTER_TIMING,
-      onReport: () => this.#checks.planned(),
+      timing: planted.timing ?? CLUSTER_TIMING,
+      onReport: (report) => this.#checks.planned(name, report),
       onLead: (epoch) => world.trace.note(name, 'leads', String(epoch ?? 'no more')),
     });
     this.#leader = leader;

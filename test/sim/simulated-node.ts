@@ -4,7 +4,7 @@ import { Code, StatusError, unavailable } from '../../common/status.ts';
 import type { NodeRecord } from '../../registry/registry.ts';
 import { Copies, type FetchCopy } from '../../server/copies.ts';
 import type { Markers } from '../../server/engines/marker.ts';
-import type { loadVersion } from '../../server/load-version.ts';
+import type { loadVersion, VersionFiles } from '../../server/load-version.ts';
 import { ModelTable } from '../../server/model-table.ts';
 import { type AssignmentFile, RegistrySource } from '../../server/registry-source.ts';
 import { ModelInfer } from '../../server/services/infer.ts';
@@ -160,7 +160,7 @@ export class SimulatedNode implements Listening {
     return {
       want: (wanted: readonly Wanted[]) => {
         this.#checks.wants(this, wanted);
-        copies.want(planted.wanted?.(wanted, copies.statuses()) ?? wanted);
+        copies.want(planted.wanted?.(wanted) ?? wanted);
       },
       statuses: () => copies.statuses(),
       records: () => copies.records(),
@@ -187,14 +187,14 @@ export class SimulatedNode implements Listening {
 
   #fetch(life: Life, { model, version, manifestSha256 }: Parameters<FetchCopy>[0]) {
     const { disk } = this.machine;
-    const files = filesOf(model, version, manifestSha256);
-    const key = `blob ${manifestSha256}`;
+    const key = `blob ${this.#world.planted.cacheKey?.(model, manifestSha256) ?? manifestSha256}`;
     const read = passes(life, this.machine.diskDelayMs);
-    if (disk.has(key)) return read.then(() => files);
+    const files = (): VersionFiles => filesOf(model, version, disk.get(key) ?? manifestSha256);
+    if (disk.has(key)) return read.then(files);
     return this.#download(life).then(async () => {
       await read;
-      disk.set(key, '');
-      return files;
+      disk.set(key, manifestSha256);
+      return files();
     });
   }
 

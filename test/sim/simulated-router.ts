@@ -92,9 +92,10 @@ export class SimulatedRouter {
     });
     const routes = this.#routes(life);
     if (routes.restore(table)) upstreams.follow(table.nodes(), clock.nowMs());
+    const registry = new RegistryClient(world.registry, world.network, life);
     startTableSync({
       ...{ table, clock, log },
-      registry: new RegistryClient(world.registry, world.network, life),
+      registry: world.planted.routerRegistry?.(registry) ?? registry,
       onSynced() {
         routes.changed(table);
         upstreams.follow(table.nodes(), clock.nowMs());
@@ -106,7 +107,7 @@ export class SimulatedRouter {
       ...{ life, table, connections, startMs: world.nowMs() },
       take: (call) => {
         const listened = this.#listen(life, call);
-        forwardUnary(world.planted.routerCall?.(listened) ?? listened, forwarder, metrics);
+        forwardUnary(listened, forwarder, metrics);
       },
     };
     world.trace.note(name, 'starts');

@@ -5,7 +5,7 @@ import type {
   NodeRecord,
   ShardRevision,
 } from '../../registry/registry.ts';
-import { RouteTable } from '../../router/route-table.ts';
+import { type Resolution, RouteTable } from '../../router/route-table.ts';
 import type { Planted } from './planted.ts';
 
 export interface TableWatcher {
@@ -19,6 +19,9 @@ export class WatchedTable extends RouteTable {
   readonly #watcher: TableWatcher;
   readonly #planted: Planted;
 
+  /** As they were given. */
+  readonly #taken = new Map<number, ShardRevision>();
+
   constructor(watcher: TableWatcher, planted: Planted) {
     super();
     this.#watcher = watcher;
@@ -27,11 +30,20 @@ export class WatchedTable extends RouteTable {
 
   override addShards(shards: readonly AssignmentShard[]): void {
     const before = shards.map(({ index }) => this.revision(index));
-    super.addShards(this.#planted.routerShards?.(shards, (index) => this.shard(index)) ?? shards);
-    for (const [at, { index }] of shards.entries()) {
-      const [was, now] = [before[at], this.revision(index)];
-      if (was !== undefined && now !== undefined && was !== now) this.#watcher.changed(was, now);
+    const given = this.#planted.routerTakesAnyShard === true ? shards.map(this.#asNewer) : shards;
+    super.addShards(given);
+    for (const [at, shard] of shards.entries()) {
+      const [was, now] = [before[at], this.revision(shard.index)];
+      if (now === undefined || was === now) continue;
+      const known = this.#taken.get(shard.index);
+      if (known !== undefined) this.#watcher.changed(known, shard);
+      this.#taken.set(shard.index, shard);
     }
+  }
+
+  override resolve(...asked: Parameters<RouteTable['resolve']>): Resolution {
+    const resolution = super.resolve(...asked);
+    return this.#planted.resolved?.(resolution) ?? resolution;
   }
 
   override setNodes(
@@ -44,4 +56,12 @@ export class WatchedTable extends RouteTable {
       if (this.node(id) === undefined) this.#watcher.forgot(id);
     }
   }
+
+  /** A planted bug: whatever comes is taken. */
+  readonly #asNewer = (shard: AssignmentShard): AssignmentShard => {
+    const held = this.revision(shard.index);
+    if (held === undefined) return shard;
+    const isHeld = this.#taken.get(shard.index)?.revision === shard.revision;
+    return { ...shard, epoch: held.epoch, revision: held.revision + (isHeld ? 0 : 1) };
+  };
 }

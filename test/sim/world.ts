@@ -22,6 +22,9 @@ export interface TrueModel {
   /** Versions that served at some time. */
   readonly served: Set<number>;
   serving: number;
+  copies: number;
+  /** Since when it is to have so many. */
+  copiesSinceMs: number;
   sizeBytes: number;
 }
 
@@ -55,7 +58,10 @@ export class World {
     this.checks = new Checks(nowMs, this.trace);
     this.#skews = this.random(1);
     this.network = new Network(this.schedule, this.random(2));
-    this.registry = new RegistryServer(this.machine('registry'));
+    this.registry = new RegistryServer(
+      this.machine('registry'),
+      planted.serverTakesAnyShard === true,
+    );
   }
 
   nowMs(): number {
