@@ -320,6 +320,33 @@ test('started without registry and blob store, it serves what its disk has', asy
   t.deepEqual(floats(await infer(backend, 'lost', ONES)), [11, 22]);
 });
 
+test('copies that went elsewhere over a restart, and are not READY there, come back', async (t) => {
+  const all = await oneNode(t);
+  const entries = await Promise.all(
+    ['a', 'b', 'c', 'd'].map((model) => all.publish(model, 1, addModel(2))),
+  );
+  await assign(all.registry, entries);
+  const first = await all.start();
+  const ready = ['a/1 READY', 'b/1 READY', 'c/1 READY', 'd/1 READY'];
+  await untilTold(all, ...ready);
+  await first.stop();
+  await all.registry.putNode(nodeRecord('n2'), [], 1e9);
+  const moved = entries.map((one) => ({ ...one, nodes: ['n2'] }));
+  await assign(all.registry, moved, 2);
+  await all.start();
+  await untilTold(all, ...ready);
+  const arrived = entries.map(({ model, manifestSha256 }) =>
+    copy(model, 1, 'READY', { manifestSha256 }),
+  );
+  await all.registry.putCopies('n2', 'n2-1', arrived);
+  await until('they have gone where they are READY', async () => {
+    all.clock.advance(HEARTBEAT_MS);
+    await new Promise((resolve) => setImmediate(resolve));
+    return (await all.told()).length === 0;
+  });
+  t.deepEqual(await all.told(), []);
+});
+
 test('an assignment of an older leader changes nothing', async (t) => {
   const all = await oneNode(t);
   const [one, two] = [

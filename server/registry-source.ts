@@ -18,6 +18,7 @@ import {
 } from '../registry/registry.ts';
 import { Assignment } from './assignment.ts';
 import type { Copies } from './copies.ts';
+import type { CopyStatus, Wanted } from './versions.ts';
 
 /** While a copy of ours waits for its new home: how often it looks whether that is READY. */
 const HANDOVER_LOOK_MS = 5_000;
@@ -50,6 +51,8 @@ export class RegistrySource {
   #state: NodeRecord['state'] = 'SERVING';
   /** The registry knows this incarnation, as far as we know. */
   #isAnnounced = false;
+  /** Manifests of the copies that the disk's assignment had at the start. */
+  #restored: ReadonlySet<string> = new Set();
   #isReachable = true;
   /** The last heartbeat was answered. */
   #isHeard = true;
@@ -80,7 +83,9 @@ export class RegistrySource {
     if (stored !== undefined) {
       if (this.#assignment.restore(stored)) {
         this.#isSynced = true;
-        copies.want(this.#assignment.wanted([], new Map()));
+        const wanted = this.#assignment.wanted([], new Map());
+        this.#restored = new Set(wanted.map(({ manifestSha256 }) => manifestSha256));
+        copies.want(wanted);
       } else log.warn('the assignment kept on disk is not readable: it is left aside');
     }
     this.#stopWatching = registry.watch((change) => this.#hint(change));
@@ -289,11 +294,21 @@ export class RegistrySource {
       const held = copies
         .statuses()
         .filter(({ state }) => state === 'READY' || state === 'LOADING');
-      copies.want(this.#assignment.wanted(held, others));
+      const wanted = this.#assignment.wanted(held, others);
+      copies.want(wanted.map((one) => (this.#comesBack(one, held) ? loadedToo(one) : one)));
     } catch (error) {
       this.#mustPlan = true;
       throw error;
     }
+  }
+
+  /**
+   * A copy of before the restart, which went elsewhere meanwhile and is not READY there: its files
+   * are here, and may be nowhere else within reach.
+   */
+  #comesBack({ isKeptOnly, manifestSha256 }: Wanted, held: readonly CopyStatus[]): boolean {
+    if (!isKeptOnly || !this.#restored.has(manifestSha256)) return false;
+    return held.some((copy) => copy.manifestSha256 === manifestSha256 && copy.state === 'LOADING');
   }
 
   /** The registry may be away: said once when it goes, once when it is back. */
@@ -311,4 +326,8 @@ export class RegistrySource {
       this.#isReachable = false;
     }
   }
+}
+
+function loadedToo(wanted: Wanted): Wanted {
+  return { ...wanted, isKeptOnly: false };
 }
