@@ -1,7 +1,7 @@
 // One shard of the assignment and the copies of its models, in few bytes a model: numbers in typed
 // arrays, hashes as bytes, one object for the entries that differ only in model, content and nodes.
-// What it was given comes out again. Cheap are what a router does with it while calls run: to find
-// a model, to replace what some nodes hold. Node ids are numbers of a NodeNumbers.
+// What a router needs of it comes out as it was. Cheap is what is done while calls run: to find a
+// model, to replace what some nodes hold. Node ids are numbers of a NodeNumbers.
 import { isSha256 } from '../common/names.ts';
 import type {
   AssignmentEntry,
@@ -21,8 +21,11 @@ export interface NumberedCopy {
   readonly copy: HeldCopy;
 }
 
+/** What a router needs of an entry: the rest is for nodes, and differs from model to model. */
+type RoutedEntry = Omit<AssignmentEntry, 'costBytes' | 'trafficRank'>;
+
 /** What many entries have in common; `manifestSha256` only where it is no SHA-256. */
-type Traits = Omit<AssignmentEntry, 'model' | 'nodes' | 'manifestSha256'> & {
+type Traits = Omit<RoutedEntry, 'model' | 'nodes' | 'manifestSha256'> & {
   readonly manifestSha256?: string;
 };
 
@@ -86,7 +89,7 @@ export class PackedShard {
     this.#nodes = Uint16Array.from(nodes);
   }
 
-  /** As it was given, entries ordered by model and version. */
+  /** As it was given but for what is for nodes, entries ordered by model and version. */
   unpacked(): AssignmentShard {
     const entries = this.names.flatMap((_, at) => this.entriesOf(at));
     return { schema: this.schema, ...this.revision, entries };
@@ -270,7 +273,8 @@ function entryIn(key: number): number {
   return Math.floor(key / STATES.length / 2 ** 16);
 }
 
-function traitsOf({ model: _, nodes: __, manifestSha256, ...rest }: AssignmentEntry): Traits {
+function traitsOf(entry: AssignmentEntry): Traits {
+  const { model, nodes, manifestSha256, costBytes, trafficRank, ...rest } = entry;
   return isSha256(manifestSha256) ? rest : { ...rest, manifestSha256 };
 }
 

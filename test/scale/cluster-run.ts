@@ -1,7 +1,8 @@
 // One size of cluster around a real Redis: a leader with its planner's thread, a router, and as
 // many nodes as asked for. Tells what each role asks of the registry and is told, at rest and after
 // a node left or joined, how long it takes until every model is READY at the router again, and what
-// the router holds.
+// the router holds. Run as a process of its own it measures one size (arguments: nodes, models) and
+// prints JSON.
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -123,8 +124,8 @@ class Run {
     const fleet = await this.#startFleet();
     const router = this.#startRouter();
     await this.#until('the router knows the nodes', () => this.#state.nodes === this.#nodes);
-    const turns = longestTurn();
     const { leader, close } = await this.#makeLeader();
+    const turns = longestTurn();
     const start = await this.#after(this.#nodes, async () => leader.start());
     const restFrom = await this.#askTraffic();
     await pause(this.#parts.restMs);
@@ -249,4 +250,9 @@ function longestTurn(): () => number {
     clearInterval(timer);
     return longestUs / 1_000;
   };
+}
+
+if (import.meta.main) {
+  const [nodes = 10, models = 1_000] = process.argv.slice(2).map(Number);
+  console.log(JSON.stringify(await measureCluster(nodes, models)));
 }

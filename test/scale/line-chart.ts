@@ -37,6 +37,7 @@ export function lineChart(chart: Chart): string {
     [HEIGHT - BOTTOM, TOP],
   );
   const parts = [
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     text(WIDTH / 2, 22, title, 'middle', 15),
     text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, xLabel, 'middle'),
@@ -109,10 +110,13 @@ function text(
   size = 12,
   colour = '#222222',
 ): string {
-  const safe = content.replace(/&/g, '&amp;').replace(/</g, '&lt;');
   const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}"`;
   const look = `font-size="${size}" fill="${colour}" text-anchor="${anchor}"`;
-  return `<text ${place} ${look}>${safe}</text>`;
+  return `<text ${place} ${look}>${escaped(content)}</text>`;
+}
+
+function escaped(content: string): string {
+  return content.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 }
 
 function shown(value: number): string {

@@ -2,11 +2,12 @@
 // then a leader, a router and the nodes around a real Redis. Prints tables, and what of the
 // promises is broken, which the exit code tells too. With --write the tables and charts go into the
 // docs. --nodes and --models take other sizes: --nodes 10,100 --models 1000.
+import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { NO_REDIS, redisProgram } from '../support/redis-server.ts';
-import { measureCluster } from './cluster-run.ts';
+import type { ClusterFigures } from './cluster-run.ts';
 import { measurePlans } from './plan-run.ts';
 import {
   brokenPromises,
@@ -19,6 +20,7 @@ import {
 } from './scale-report.ts';
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/scaling-strategy.md', import.meta.url));
+const CLUSTER_RUN = fileURLToPath(new URL('./cluster-run.ts', import.meta.url));
 const CHARTS = fileURLToPath(new URL('../../docs/scaling/', import.meta.url));
 
 const { values } = parseArgs({
@@ -33,6 +35,14 @@ const all = sizesOf(values.nodes).flatMap((nodes) =>
   sizesOf(values.models).map((models) => ({ nodes, models })),
 );
 
+/** In a process of its own: what one size leaves behind is not the next one's. */
+async function clusterOf(nodes: number, models: number): Promise<ClusterFigures> {
+  const args = [CLUSTER_RUN, String(nodes), String(models)];
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, args);
+  if (stderr !== '') console.error(stderr.trim());
+  return JSON.parse(stdout);
+}
+
 async function measure(): Promise<ScaleFigures> {
   const plans = all.map(({ nodes, models }) => measurePlans(nodes, models));
   const clusters = [];
@@ -40,7 +50,7 @@ async function measure(): Promise<ScaleFigures> {
   else {
     for (const { nodes, models } of all) {
       console.error(`a cluster of ${nodes} nodes and ${models} models`);
-      clusters.push(await measureCluster(nodes, models));
+      clusters.push(await clusterOf(nodes, models));
     }
   }
   return { plans, clusters };

@@ -46,8 +46,14 @@ export function shardsOf(entries: readonly AssignmentEntry[]): AssignmentShard[]
   const byShard = Array.from({ length: ASSIGNMENT_SHARDS }, (): AssignmentEntry[] => []);
   for (const entry of entries) byShard[shardOf(entry.model)]?.push(entry);
   return byShard.map((list, index) => ({
-    ...{ schema: REGISTRY_SCHEMA, index, epoch: 1, revision: 1, entries: list },
+    ...{ schema: REGISTRY_SCHEMA, index, epoch: 1, revision: 1 },
+    entries: list.map((entry, at) => ({ ...entry, isOnDemand: true, ...differing(index, at) })),
   }));
+}
+
+/** What a leader tells nodes of each model. */
+function differing(index: number, at: number): Partial<AssignmentEntry> {
+  return { costBytes: 1_000_000 + index * 1_000 + at, trafficRank: at };
 }
 
 export function bytesInUse(): { heap: number; external: number } {
