@@ -4,6 +4,7 @@ import type { ModelDoc, VersionDoc } from '../catalog/documents.ts';
 import { newModel } from '../catalog/models.ts';
 import type { AssignmentEntry, CopyRecord, NodeRecord } from '../registry/registry.ts';
 import { REGISTRY_SCHEMA } from '../registry/registry.ts';
+import { DeathBook } from './deaths.ts';
 import { isServing, lostShare, type PlanInput, type PlannedModel, Plans, plan } from './plan.ts';
 import { createRing } from './ring.ts';
 
@@ -173,6 +174,18 @@ test('a copy that moves stays on the old node until the new one is ready', (t) =
   copies.set('b', moving.map(copyOf));
   const done = run({ models, previous: joined, copies });
   t.deepEqual(done.filter(({ nodes }) => nodes.join() === 'b').length, 2);
+});
+
+test('a suspect says so, and gets few new copies at a time', (t) => {
+  const policy = { ...newModel('m', 0).policy, minCopies: 3, maxCopies: 3 };
+  const models = [model({ servingVersion: 1, loadedVersions: [1], policy }, version(1))];
+  const nodes = ['a', 'b', 'c'].map((id) => node(id));
+  const book = new DeathBook();
+  const copies = new Map([['a', [{ ...copy(1, 'FAILED'), deaths: 2 }]]]);
+  book.update({ nodes, copies, previous: [], nowMs: 0 });
+  const [entry] = run({ models, nodes, copies, deaths: book });
+  t.is(entry?.deaths, 2);
+  t.is(entry?.nodes.length, 1, 'one more death is all there may be');
 });
 
 test('copies follow the policy, within the nodes there are', (t) => {

@@ -12,6 +12,7 @@ import {
   type NodeRecord,
   UNLOADED,
 } from '../registry/registry.ts';
+import { admitted, type DeathBook } from './deaths.ts';
 import type { ModelSize } from './load-book.ts';
 import { type Demand, place } from './placement.ts';
 import { ReadyCopies, type ReadyCopy } from './ready-copies.ts';
@@ -34,6 +35,8 @@ export interface PlanInput {
   readonly previous: readonly AssignmentEntry[];
   /** What the load of models asks for; those that it does not know have little. */
   readonly sizes?: { get(model: string): ModelSize | undefined };
+  /** Absent: no version is suspect. */
+  readonly deaths?: Pick<DeathBook, 'of' | 'mostNew'>;
   /** Over the SERVING nodes. */
   readonly ring: Ring;
 }
@@ -108,7 +111,8 @@ export class Plans {
     for (const slot of slots) {
       const start = all.length;
       for (const one of slot.wanted) {
-        all.push(entryOf(one, one.demand === undefined ? NONE : (targets[at] ?? NONE)));
+        const target = one.demand === undefined ? NONE : (targets[at] ?? NONE);
+        all.push(entryOf(one, target, input.deaths));
         if (one.demand !== undefined) at += 1;
       }
       const { entries } = slot;
@@ -185,9 +189,16 @@ function isOrdered(entries: readonly AssignmentEntry[]): boolean {
   return true;
 }
 
-function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
+function entryOf(
+  one: Wanted,
+  targets: readonly string[],
+  book: PlanInput['deaths'],
+): AssignmentEntry {
   const { version, before, reason, trafficRank } = one;
-  const nodes = withLeaving(targets, before, one.readyIds);
+  const deaths = book?.of(version).known ?? 0;
+  const held = before?.nodes ?? NONE;
+  const now = book === undefined ? targets : admitted(book, version, targets, one.readyIds, held);
+  const nodes = withLeaving(now, before, one.readyIds);
   const weight = one.isServing ? 1 : 0;
   const { isIdempotent, allowsHedging } = one.model.policy;
   const isHedged = allowsHedging && isIdempotent;
@@ -197,6 +208,7 @@ function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
     before.isIdempotent === isIdempotent &&
     (before.isHedged ?? false) === isHedged &&
     (before.trafficRank ?? 0) === trafficRank &&
+    (before.deaths ?? 0) === deaths &&
     isSameList(before.nodes, nodes)
   ) {
     return before;
@@ -207,6 +219,7 @@ function entryOf(one: Wanted, targets: readonly string[]): AssignmentEntry {
     ...{ ...entry, isIdempotent },
     ...(isHedged && { isHedged }),
     ...(trafficRank > 0 && { trafficRank }),
+    ...(deaths > 0 && { deaths }),
   };
 }
 

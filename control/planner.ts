@@ -13,6 +13,7 @@ import type {
 } from '../registry/registry.ts';
 import { ASSIGNMENT_SHARDS } from '../registry/registry.ts';
 import { assignmentRevision, changedShards, stepTo } from './assignment.ts';
+import { condemned, DeathBook } from './deaths.ts';
 import type { PlanOutcome } from './leader-state.ts';
 import { LoadBook } from './load-book.ts';
 import { isServing, lostShare, Plans } from './plan.ts';
@@ -76,6 +77,7 @@ export class Planner implements PlanMaker {
   readonly #options: PlannerOptions;
   readonly #ringOf = ringCache();
   readonly #plans = new Plans();
+  readonly #deaths = new DeathBook();
   readonly #models: PlannedModels;
   readonly #loads = new LoadBook();
   #loadsAtMs = Number.NEGATIVE_INFINITY;
@@ -134,14 +136,15 @@ export class Planner implements PlanMaker {
       log.warn({ lost, nodes: nodes.length }, 'many copies lost their node: waiting for it');
       return 'held';
     }
+    this.#deaths.update({ nodes, copies, previous, nowMs: this.#options.nowMs() });
     await this.#quarantine(copies);
     // A registry without any assignment: what the nodes hold says what there was.
     const known = previous.length > 0 ? previous : readyCopies(copies);
     const { models, unread } = await this.#models.read(known, request.epoch);
     const ring = this.#ringOf(nodes.filter(isServing).map(({ id }) => id));
     await this.#readLoads(nodes);
-    const sizes = this.#loads;
-    const planned = this.#plans.make({ models, nodes, copies, previous, ring, sizes });
+    const [sizes, deaths] = [this.#loads, this.#deaths];
+    const planned = this.#plans.make({ models, nodes, copies, previous, ring, sizes, deaths });
     const kept = unread.size === 0 ? [] : previous.filter(({ model }) => unread.has(model));
     const entries = kept.length === 0 ? planned : [...planned, ...kept];
     this.#entries = undefined;
@@ -185,15 +188,15 @@ export class Planner implements PlanMaker {
   /** A version that keeps taking its node down is not to take down the next one. */
   async #quarantine(copies: ReadonlyMap<string, readonly CopyRecord[]>): Promise<void> {
     const { catalog, log } = this.#options;
-    for (const copy of quarantinedOf(copies)) {
+    for (const { copy, reason } of condemned(this.#deaths, copies).values()) {
       const key = versionKey(copy.model, copy.version);
       const entry = await catalog.get('version', key);
       const isSame = entry?.doc.manifestSha256 === copy.manifestSha256;
       if (!isSame || entry.doc.state !== 'READY') continue;
       await catalog.update('version', key, (doc) =>
-        doc.state === 'READY' ? { ...doc, state: 'QUARANTINED', reason: copy.reason } : doc,
+        doc.state === 'READY' ? { ...doc, state: 'QUARANTINED', reason } : doc,
       );
-      log.error({ model: copy.model, version: copy.version, reason: copy.reason }, 'quarantined');
+      log.error({ model: copy.model, version: copy.version, reason }, 'quarantined');
     }
   }
 
@@ -268,14 +271,6 @@ function lostShards(
 function isAsNew(shard: ShardRevision, known: ShardRevision): boolean {
   if (shard.epoch !== known.epoch) return shard.epoch > known.epoch;
   return shard.revision >= known.revision;
-}
-
-function quarantinedOf(copies: ReadonlyMap<string, readonly CopyRecord[]>): CopyRecord[] {
-  const found: CopyRecord[] = [];
-  for (const list of copies.values()) {
-    for (const copy of list) if (copy.state === 'QUARANTINED') found.push(copy);
-  }
-  return found;
 }
 
 function readyCopies(copies: ReadonlyMap<string, readonly CopyRecord[]>): readonly CopyRecord[] {

@@ -1,7 +1,7 @@
 // Loading and unloading as clients of the inference protocol know it (RepositoryModelLoad,
 // -Unload), as changes of the catalog. The router calls these; what serves then follows from the
 // leader's next plan.
-import type { Catalog } from '../catalog/catalog.ts';
+import { type Catalog, versionKey } from '../catalog/catalog.ts';
 import { unloadAll } from '../catalog/models.ts';
 import { promoteVersion } from '../catalog/versions.ts';
 import { isName, requestForUnknownModel } from '../common/names.ts';
@@ -9,8 +9,9 @@ import { Code, failedPrecondition, hasCode, notFound } from '../common/status.ts
 
 export interface RepositoryHooks {
   /**
-   * The serving version is to be loaded; without one, the newest READY version becomes it. Resolves
-   * when the catalog says so. @throws NOT_FOUND, FAILED_PRECONDITION when there is no such version.
+   * The serving version is to be loaded, out of quarantine too; without one, the newest READY
+   * version becomes it. Resolves when the catalog says so.
+   * @throws NOT_FOUND, FAILED_PRECONDITION when there is no such version.
    */
   loadModel(model: string): Promise<void>;
   /** No version of the model is to be loaded; nothing to do for one that is unknown. */
@@ -24,6 +25,7 @@ export function repositoryHooks(catalog: Catalog, dateMs: () => number): Reposit
       const entry = await catalog.get('model', model);
       if (entry === undefined) throw unknownModel(model);
       const version = entry.doc.servingVersion || (await newestReady(catalog, model));
+      await release(catalog, model, version);
       await promoteVersion(catalog, model, version, dateMs());
     },
     async unloadModel(model) {
@@ -36,6 +38,15 @@ export function repositoryHooks(catalog: Catalog, dateMs: () => number): Reposit
       }
     },
   };
+}
+
+/** Whoever asks for a version by a command of its own wants it tried again after its quarantine. */
+async function release(catalog: Catalog, model: string, version: number): Promise<void> {
+  const key = versionKey(model, version);
+  if ((await catalog.get('version', key))?.doc.state !== 'QUARANTINED') return;
+  await catalog.update('version', key, (doc) =>
+    doc.state === 'QUARANTINED' ? { ...doc, state: 'READY', reason: '' } : doc,
+  );
 }
 
 function unknownModel(model: string): Error {

@@ -31,6 +31,12 @@ export interface NodeRecord {
 
 export type CopyState = 'LOADING' | 'READY' | 'UNLOADING' | 'FAILED' | 'QUARANTINED';
 
+/**
+ * So often a version may end the process of a node, whichever, while it is loaded or first run;
+ * then it is in quarantine.
+ */
+export const MAX_DEATHS = 3;
+
 /** What a node says of one model version that it holds or tried to hold. */
 export interface CopyRecord {
   readonly model: string;
@@ -40,6 +46,11 @@ export interface CopyRecord {
   /** Why, for FAILED and QUARANTINED; '' else. */
   readonly reason: string;
   readonly memoryBytes: number;
+  /**
+   * How often the node's process ended while this was loaded or first run. Absent: never, or a
+   * release before this one says it.
+   */
+  readonly deaths?: number;
 }
 
 /** What a node says of its copies; the stamp is another one whenever that is. */
@@ -99,6 +110,11 @@ export interface AssignmentEntry {
   readonly costBytes?: number;
   /** What is called more has a higher rank, up to MAX_TRAFFIC_RANK: loaded first. Absent: 0. */
   readonly trafficRank?: number;
+  /**
+   * Ends of nodes' processes that the leader has counted. A node that has ended of it more often
+   * does not try again before the leader knows. Absent: 0.
+   */
+  readonly deaths?: number;
 }
 
 /** Each rank stands for four times the calls a second of the one before. */

@@ -25,6 +25,8 @@ test('only what names this node is wanted of it', (t) => {
       manifestSha256: here.manifestSha256,
       weight: 0.5,
       isKeptOnly: false,
+      deaths: 0,
+      trafficRank: 0,
     },
   ]);
 });

@@ -12,6 +12,7 @@ import {
   REGISTRY_SCHEMA,
   type ShardRevision,
   type ShardStep,
+  UNLOADED,
 } from '../registry/registry.ts';
 import type { Copy, Wanted } from './versions.ts';
 
@@ -27,6 +28,7 @@ const entrySchema = z.object({
   isOnDemand: z.boolean().exactOptional(),
   costBytes: z.number().min(0).exactOptional(),
   trafficRank: z.number().int().min(0).max(MAX_TRAFFIC_RANK).exactOptional(),
+  deaths: z.number().int().min(0).exactOptional(),
 });
 
 const shardSchema = z.object({
@@ -112,10 +114,20 @@ export class Assignment {
         const { model, version, manifestSha256, weight, nodes } = entry;
         const isHome = nodes.includes(this.#nodeId);
         if (!isHome && !this.#isAwaited(entry, held, copies)) continue;
-        wanted.push({ model, version, manifestSha256, weight, isKeptOnly: !isHome });
+        const { deaths = 0, trafficRank = 0 } = entry;
+        const copy = { model, version, manifestSha256 };
+        wanted.push({ ...copy, weight, isKeptOnly: !isHome, deaths, trafficRank });
       }
     }
     return wanted;
+  }
+
+  /** What no node is to load, since it can't be served (quarantine). */
+  givenUp(): readonly Copy[] {
+    const all = [...this.#shards.values()].flatMap(({ entries }) => entries);
+    return all.filter(({ nodes, reason }) => {
+      return nodes.length === 0 && reason !== '' && reason !== UNLOADED;
+    });
   }
 
   /** Entries that went to other nodes while this one still holds a copy. */

@@ -3,6 +3,9 @@
 import type { Clock } from '../common/clock.ts';
 import type { Log } from '../common/log.ts';
 import { Code, type StatusError, statusOf } from '../common/status.ts';
+import type { CopyRecord } from '../registry/registry.ts';
+import { deathReason } from './engines/deaths.ts';
+import { markersOf } from './engines/marker.ts';
 import { type LoadVersionOptions, loadVersion, type VersionFiles } from './load-version.ts';
 import type { LoadModel, ModelFailure } from './loaded-model.ts';
 import type { ModelTable, ServedVersion } from './model-table.ts';
@@ -59,8 +62,28 @@ export class Copies {
     this.#versions = new Versions({ ...VERSION_LIMITS, lingerMs: options.lingerMs });
   }
 
-  want(wanted: readonly Wanted[]): void {
-    this.#perform(this.#versions.want(wanted, this.#nowMs()));
+  /** @param givenUp what the whole cluster does not load any more: that is remembered there now */
+  want(wanted: readonly Wanted[], givenUp: () => readonly Copy[] = () => []): void {
+    const { quarantine } = this.#options.load;
+    const deaths = new Map(quarantine.deaths().map((marker) => [keyOf(marker), marker.deaths]));
+    for (const copy of deaths.size === 0 ? [] : givenUp()) {
+      if (deaths.has(keyOf(copy))) void this.#forget(copy);
+    }
+    const admitted = wanted.map((one): Wanted => {
+      const isCounted = (deaths.get(keyOf(one)) ?? 0) <= (one.deaths ?? Number.POSITIVE_INFINITY);
+      return isCounted ? one : { ...one, isKeptOnly: true };
+    });
+    this.#perform(this.#versions.want(admitted, this.#nowMs()));
+  }
+
+  async #forget({ model, version }: Copy): Promise<void> {
+    const { load, log, onChange } = this.#options;
+    try {
+      await load.quarantine.clear(model, version);
+      onChange();
+    } catch (error) {
+      log.warn({ model, version, err: error }, 'a marker of quarantine could not be removed');
+    }
   }
 
   retry(copy: Copy): void {
@@ -71,8 +94,24 @@ export class Copies {
     return this.#versions.statuses();
   }
 
-  records(): ReturnType<Versions['records']> {
-    return this.#versions.records();
+  /** As the registry is told; also of versions that ended this node's process and are not here. */
+  records(): readonly CopyRecord[] {
+    const records = this.#versions.records();
+    const markers = this.#options.load.quarantine.deaths();
+    if (markers.length === 0) return records;
+    const left = new Map(markers.map((marker) => [keyOf(marker), marker]));
+    const all = records.map((record): CopyRecord => {
+      const { deaths } = left.get(keyOf(record)) ?? {};
+      left.delete(keyOf(record));
+      return deaths === undefined ? record : { ...record, deaths };
+    });
+    for (const marker of left.values()) {
+      const { model, version, manifestSha256, deaths } = marker;
+      const reason = deathReason(marker);
+      const copy = { model, version, manifestSha256, state: 'FAILED', memoryBytes: 0 } as const;
+      all.push({ ...copy, reason, deaths });
+    }
+    return all;
   }
 
   /** Requests waiting or running, in all models. */
@@ -133,7 +172,8 @@ export class Copies {
       files = await fetch(copy);
       const onFailed = (failure: ModelFailure): void => this.#failed(copy, failure);
       const open = this.#options.loadVersion ?? loadVersion;
-      const loaded = await open(files, { ...load, loadModel, onFailed });
+      const quarantine = markersOf(load.quarantine, copy.manifestSha256);
+      const loaded = await open(files, { ...load, quarantine, loadModel, onFailed });
       const served = await this.#loadBeside(copy, loaded);
       this.#held.set(keyOf(copy), { served, files });
       const tookMs = Math.round(this.#nowMs() - startMs);
@@ -170,9 +210,9 @@ export class Copies {
       if (loaded.way !== 'worker') {
         const plan = { key, engine: loaded.engine, signature, queueTimeout };
         // The process may end of these loads as well.
-        await load.quarantine.arm(copy.model, copy.version);
+        await load.quarantine.arm(copy.model, copy.version, copy.manifestSha256);
         sizeBytes = await sideThreads.load(plan, loaded);
-        await load.quarantine.clear(copy.model, copy.version);
+        await load.quarantine.disarm(copy.model, copy.version);
       }
       const weight = this.#versions.statuses().find((one) => keyOf(one) === key)?.weight;
       await sideThreads.announce({ ...copyOf(copy), weight, key });

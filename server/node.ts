@@ -88,7 +88,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   await mkdir(dataDir, { recursive: true }).catch((cause: unknown) => {
     throw diskError(cause, "make the node's folder", dataDir);
   });
-  const quarantine = await Quarantine.open(join(dataDir, 'markers'));
+  const quarantine = await Quarantine.open(join(dataDir, 'markers'), options.dateMs);
   const table = new ModelTable();
   const book = new StatisticsBook(options.dateMs);
   registerInferenceMetrics(options.metrics, options.id, book);

@@ -78,14 +78,14 @@ export class RegistrySource {
 
   /** Resolves when the registry was asked once; it need not have answered. */
   async start(): Promise<void> {
-    const { file, registry, copies, log } = this.#options;
+    const { file, registry, log } = this.#options;
     const stored = await file.read();
     if (stored !== undefined) {
       if (this.#assignment.restore(stored)) {
         this.#isSynced = true;
         const wanted = this.#assignment.wanted([], new Map());
         this.#restored = new Set(wanted.map(({ manifestSha256 }) => manifestSha256));
-        copies.want(wanted);
+        this.#want(wanted);
       } else log.warn('the assignment kept on disk is not readable: it is left aside');
     }
     this.#stopWatching = registry.watch((change) => this.#hint(change));
@@ -295,7 +295,7 @@ export class RegistrySource {
         .statuses()
         .filter(({ state }) => state === 'READY' || state === 'LOADING');
       const wanted = this.#assignment.wanted(held, others);
-      copies.want(wanted.map((one) => (this.#comesBack(one, held) ? loadedToo(one) : one)));
+      this.#want(wanted.map((one) => (this.#comesBack(one, held) ? loadedToo(one) : one)));
     } catch (error) {
       this.#mustPlan = true;
       throw error;
@@ -309,6 +309,10 @@ export class RegistrySource {
   #comesBack({ isKeptOnly, manifestSha256 }: Wanted, held: readonly CopyStatus[]): boolean {
     if (!isKeptOnly || !this.#restored.has(manifestSha256)) return false;
     return held.some((copy) => copy.manifestSha256 === manifestSha256 && copy.state === 'LOADING');
+  }
+
+  #want(wanted: readonly Wanted[]): void {
+    this.#options.copies.want(wanted, () => this.#assignment.givenUp());
   }
 
   /** The registry may be away: said once when it goes, once when it is back. */

@@ -248,3 +248,16 @@ test('never more loads than allowed, never a serving model given up for one that
     { numRuns: 300 },
   );
 });
+
+test('what is called most is loaded first, whenever it came', (t) => {
+  const versions = new Versions({ ...PROMPT, concurrentLoads: 1 });
+  const some = [3, 0, 5, 3, 1].map((trafficRank, at) => ({ ...want(`m${at}`, 1), trafficRank }));
+  const order = [...told(versions.want(some, 0))];
+  for (let loads = 1; loads < some.length; loads += 1) {
+    const [, model = ''] = order.at(-1)?.split(/[ /]/) ?? [];
+    const next = versions.loaded(want(model, 1), 1, loads);
+    t.is(next.length, 1, 'one at a time');
+    order.push(...told(next));
+  }
+  t.deepEqual(order, ['load m2/1', 'load m0/1', 'load m3/1', 'load m4/1', 'load m1/1']);
+});

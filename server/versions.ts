@@ -2,7 +2,8 @@
 // Pure: events and the time in, actions out. What it promises:
 // - a version that serves goes only when a wanted version of its model is READY in its place, or
 //   when its model is wanted here no more; so a failed load never displaces it;
-// - at most `concurrentLoads` loads at a time, in the order in which they were wanted;
+// - at most `concurrentLoads` loads at a time, what is called most first, else in the order in
+//   which they were wanted;
 // - a load that fails is tried again with growing pauses: a bounded number of times, but for ever
 //   where the disk, the network or a store is at fault, since these come back without us.
 import type { CopyRecord, CopyState } from '../registry/registry.ts';
@@ -42,6 +43,10 @@ export interface Wanted extends Copy {
   readonly weight: number;
   /** Stays if it is loaded (its new home is not READY yet), but is not loaded for that. */
   readonly isKeptOnly: boolean;
+  /** As AssignmentEntry.deaths; undefined: nobody else counts them. */
+  readonly deaths?: number;
+  /** As AssignmentEntry.trafficRank. */
+  readonly trafficRank?: number;
 }
 
 export type Action =
@@ -210,16 +215,25 @@ export class Versions {
         if (isIdle(entry)) this.#entries.delete(key);
       }
     }
-    for (const entry of this.#entries.values()) {
-      if (loading >= this.#limits.concurrentLoads) break;
-      if (entry.phase !== 'queued' && entry.phase !== 'failed') continue;
-      if (entry.retryAtMs > nowMs) continue;
+    while (loading < this.#limits.concurrentLoads) {
+      const entry = this.#nextToLoad(nowMs);
+      if (entry === undefined) break;
       entry.phase = 'loading';
       entry.attempts += 1;
       loading += 1;
       actions.push({ kind: 'load', copy: entry.copy });
     }
     return actions;
+  }
+
+  #nextToLoad(nowMs: number): Entry | undefined {
+    let next: Entry | undefined;
+    for (const entry of this.#entries.values()) {
+      if (entry.phase !== 'queued' && entry.phase !== 'failed') continue;
+      if (entry.retryAtMs > nowMs) continue;
+      if (next === undefined || trafficOf(entry) > trafficOf(next)) next = entry;
+    }
+    return next;
   }
 
   /** When `tick` has something to do next, unless something happens before; undefined: never. */
@@ -278,6 +292,10 @@ export class Versions {
     const heaviest = Math.max(...rivals.map(({ wanted }) => wanted?.weight ?? 0));
     return rivals.some(({ phase, wanted }) => phase === 'ready' && wanted?.weight === heaviest);
   }
+}
+
+function trafficOf({ wanted }: Entry): number {
+  return wanted?.trafficRank ?? 0;
 }
 
 /** Nothing of it is in memory, and nothing runs for it. */

@@ -113,7 +113,7 @@ function modelStatuses(
       wantedCopies: nodes.length,
       readyCopies: held.filter(({ state }) => state === 'READY').length,
       failedCopies: failed.length,
-      reason: failed[0]?.reason ?? reason,
+      reason: reason || (failed[0]?.reason ?? ''),
       weight,
     };
   });

@@ -49,6 +49,7 @@ export const copySchema = z.object({
   state: z.enum(['LOADING', 'READY', 'UNLOADING', 'FAILED', 'QUARANTINED']),
   reason: z.string(),
   memoryBytes: z.number().min(0),
+  deaths: count.exactOptional(),
 });
 
 const copiesSchema = z.object({
@@ -83,6 +84,7 @@ const entrySchema = z.object({
   isOnDemand: z.boolean().exactOptional(),
   costBytes: z.number().min(0).exactOptional(),
   trafficRank: z.number().int().min(0).max(MAX_TRAFFIC_RANK).exactOptional(),
+  deaths: count.exactOptional(),
 });
 
 export const shardSchema = z.object({

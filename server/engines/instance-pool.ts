@@ -4,6 +4,7 @@ import type { Clock } from '../../common/clock.ts';
 import { Code, StatusError } from '../../common/status.ts';
 import type { ModelFailure } from '../loaded-model.ts';
 import type { Batch, EngineInstance, RunOutcome, Way } from './engine.ts';
+import type { FirstRun } from './first-run.ts';
 import { RestartPolicy } from './restart-policy.ts';
 
 export interface PoolOptions {
@@ -12,6 +13,7 @@ export interface PoolOptions {
   readonly startInstance: () => Promise<EngineInstance>;
   readonly clock: Clock;
   readonly maxRunMs: number;
+  readonly firstRun?: FirstRun | undefined;
 }
 
 export interface PoolEvents {
@@ -38,6 +40,7 @@ export class InstancePool {
   readonly #events: PoolEvents;
   readonly #slots: readonly Slot[];
   #watch: (() => void) | undefined;
+  #firstRun: FirstRun | undefined;
   #ends = false;
   #hasFailed = false;
   readonly #starting = new Set<Promise<void>>();
@@ -45,6 +48,7 @@ export class InstancePool {
   constructor(options: PoolOptions, events: PoolEvents) {
     this.#options = options;
     this.#events = events;
+    this.#firstRun = options.firstRun;
     this.#slots = options.instances.map((instance, index) => {
       const policy = new RestartPolicy();
       return { index, policy, instance, successor: undefined, run: undefined, isHung: false };
@@ -70,10 +74,20 @@ export class InstancePool {
   run(index: number, batch: Batch, done: (outcome: RunOutcome) => void): void {
     const slot = this.#slots[index];
     if (slot?.instance === undefined) throw new RangeError(`instance ${index} is not there`);
-    slot.run = { done, startedMs: this.#options.clock.nowMs() };
+    const told = this.#firstRun === undefined ? done : this.#startFirst(this.#firstRun, done);
+    slot.run = { done: told, startedMs: this.#options.clock.nowMs() };
     slot.instance.run(batch, (outcome) => this.#settle(slot, outcome));
     if (slot.run === undefined || this.#watch !== undefined) return;
     this.#watchAfter(this.#options.maxRunMs);
+  }
+
+  #startFirst(first: FirstRun, done: (outcome: RunOutcome) => void): typeof done {
+    this.#firstRun = undefined;
+    first.begins();
+    return (outcome) => {
+      first.ends();
+      done(outcome);
+    };
   }
 
   /**

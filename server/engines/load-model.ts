@@ -17,6 +17,7 @@ import {
 } from '../loaded-model.ts';
 import { BatchedModel } from './batched-model.ts';
 import type { EngineInstance } from './engine.ts';
+import { firstRun } from './first-run.ts';
 import { type InlineFacts, leavesAboveUs, obstacleToInline } from './inline-cost.ts';
 import type { InlineEngine } from './load-beside.ts';
 import { ortOfThread } from './onnx/binding.ts';
@@ -101,8 +102,10 @@ async function load(
   await quarantine?.arm(model, version);
   const work = new Load(options, means);
   try {
-    return await work.run(fileBytes);
-  } finally {
+    const loaded = await work.run(fileBytes);
+    await quarantine?.disarm(model, version);
+    return loaded;
+  } catch (thrown) {
     // The marker stays while the process may still end of this load.
     if (work.freed === undefined) await quarantine?.clear(model, version);
     else {
@@ -113,6 +116,7 @@ async function load(
       busy.set(key, freed);
       options.onBusy?.(freed);
     }
+    throw thrown;
   }
 }
 
@@ -250,6 +254,7 @@ class Load {
     return new BatchedModel({
       engine,
       memoryBytes: Math.ceil(Math.max(expectedBytes, grownBytes)),
+      firstRun: this.#options.quarantine && firstRun(this.#options),
       observer,
       onFailed,
       instances: this.#instances,

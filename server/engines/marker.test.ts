@@ -4,23 +4,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Code, StatusError } from '../../common/status.ts';
+import { fp32, requestOf } from '../../test/support/infer-requests.ts';
 import { addModel } from '../../test/support/tiny-onnx.ts';
-import { armed, foundAtStart, type Marker, quarantineReason } from './deaths.ts';
+import { armed, DEATH_MEMORY_MS, foundAtStart, type Marker, quarantineReason } from './deaths.ts';
 import { createLoadModel } from './load-model.ts';
-import { Quarantine } from './marker.ts';
+import { markersOf, Quarantine } from './marker.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'torus-marker-'));
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
 test('three deaths in a row put a version into quarantine; other starts do not count', (t) => {
   let marker: Marker | undefined;
+  const suspect = { model: 'm', version: 7, manifestSha256: 'a' };
   for (let death = 1; death <= 3; death++) {
-    marker = foundAtStart(armed('m', 7, marker));
-    t.is(marker.deaths, death);
+    marker = foundAtStart(armed(suspect, marker), death);
+    t.is(marker?.deaths, death);
     t.is(quarantineReason(marker) !== undefined, death === 3);
-    marker = foundAtStart(marker);
-    t.is(marker.deaths, death, 'not armed: nobody died of it');
+    marker = marker && foundAtStart(marker, death);
+    t.is(marker?.deaths, death, 'not armed: nobody died of it');
   }
+  t.is(armed({ ...suspect, manifestSha256: 'b' }, marker).deaths, 0, 'another content');
+  t.is(marker && foundAtStart(marker, 4 + DEATH_MEMORY_MS), undefined, 'long ago');
   t.is(quarantineReason(undefined), undefined);
 });
 
@@ -66,6 +70,35 @@ test('a process that dies in a load is remembered; the third time is the last', 
   const model = await loadModel({ ...options, quarantine });
   await model.stop();
   t.deepEqual(readdirSync(markers), [], 'a load that ends well leaves no marker');
+});
+
+test('a first run is marked until it is survived; so long what was before counts', async (t) => {
+  const markers = join(folder, 'markers-of-runs');
+  for (let death = 1; death <= 2; death++) {
+    const quarantine = await Quarantine.open(markers);
+    await quarantine.arm('m', 1);
+    await quarantine.disarm('m', 1);
+    quarantine.armNow('m', 1);
+    t.is(readdirSync(markers).length, 1);
+    const next = await Quarantine.open(markers);
+    t.deepEqual(
+      next.deaths().map(({ deaths }) => deaths),
+      [death],
+      'nobody cleared it: the process has ended',
+    );
+  }
+  const quarantine = await Quarantine.open(markers);
+  const own = markersOf(quarantine, '');
+  const modelPath = join(folder, 'add.onnx');
+  writeFileSync(modelPath, addModel(1));
+  const loaded = await createLoadModel()({ model: 'm', version: 1, modelPath, quarantine: own });
+  t.is(quarantine.deaths()[0]?.deaths, 2, 'a load alone proves nothing');
+  const request = requestOf([fp32('a', [1, 1], [1]), fp32('b', [1, 1], [2])], 1);
+  loaded.submit(request);
+  await request.answer;
+  while (readdirSync(markers).length > 0) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual(quarantine.deaths(), []);
+  await loaded.stop();
 });
 
 test('a load that fails with an error of its own leaves no marker', async (t) => {

@@ -31,6 +31,9 @@ const DOWNLOAD_TIMEOUT_MS = 5_000;
 const NO_MARKERS: Markers = {
   reasonFor: () => undefined,
   arm: async () => {},
+  armNow: () => {},
+  disarm: async () => {},
+  deaths: () => [],
   clear: async () => {},
 };
 
