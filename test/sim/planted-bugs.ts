@@ -130,6 +130,10 @@ class LosingRoom extends WaitingRoom<Forward> {
   override expired(): readonly Forward[] {
     return [];
   }
+
+  override nextExpiryMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** An answer that came while the caller had gone is given once more. */

@@ -9,10 +9,14 @@ export interface Planned {
   run: (() => void) | undefined;
 }
 
+/** At one moment; with more, something goes round in a circle. */
+const MAX_STEPS_AT_ONCE = 100_000;
+
 export class Schedule {
   #nowMs = 0;
   #order = 0;
   #steps = 0;
+  #stepsAtOnce = 0;
   /** A binary heap by time, then by order of planning. */
   readonly #heap: Planned[] = [];
 
@@ -46,6 +50,13 @@ export class Schedule {
         if (planned === undefined) {
           this.#nowMs = Math.max(this.#nowMs, endMs);
           resolve();
+          return;
+        }
+        this.#stepsAtOnce = planned.dueMs > this.#nowMs ? 0 : this.#stepsAtOnce + 1;
+        if (this.#stepsAtOnce > MAX_STEPS_AT_ONCE) {
+          reject(
+            new Error(`time stands still at ${this.#nowMs} ms: somebody asks for more at once`),
+          );
           return;
         }
         const { run } = planned;
