@@ -36,9 +36,9 @@ interface Scene {
 }
 
 function shardOf(entries: readonly AssignmentEntry[], revision = 1): AssignmentShard {
-  const [first] = plan(entries, revision);
+  const [first] = plan([], revision);
   if (first === undefined) throw new Error('a plan has shards');
-  return first;
+  return { ...first, entries };
 }
 
 let shared: RedisServer | undefined;
