@@ -15,6 +15,7 @@ import {
   datasetVersionDoc,
   jobDoc,
   modelDoc,
+  trafficDoc,
   versionDoc,
 } from './documents.ts';
 import { FORMS, type Forms, newestForm, writtenForm } from './forms.ts';
@@ -26,6 +27,7 @@ const SCHEMAS = {
   dataset_version: datasetVersionDoc,
   job: jobDoc,
   cluster: clusterDoc,
+  traffic: trafficDoc,
 } as const;
 
 export type Kind = keyof typeof SCHEMAS;
@@ -62,6 +64,7 @@ const TITLES: Record<Kind, string> = {
   dataset_version: 'data set version',
   job: 'job',
   cluster: 'cluster document',
+  traffic: 'traffic document',
 };
 
 /** `model/0000000000000001`: numbers padded so that keys sort as they do. */

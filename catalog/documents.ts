@@ -250,3 +250,13 @@ export const clusterDoc = object({
   owner: z.string(),
 });
 export type ClusterDoc = z.infer<typeof clusterDoc>;
+
+/** Key: 'ranks'. What was called much when it was written; for the order of loads after a loss. */
+export const trafficDoc = object({
+  schema,
+  /** Of the leader that wrote it. */
+  epoch: z.number().int().min(0),
+  /** As AssignmentEntry.trafficRank, by model; those that are not named have 0. */
+  ranks: z.record(z.string(), z.number().int().min(0)),
+});
+export type TrafficDoc = z.infer<typeof trafficDoc>;

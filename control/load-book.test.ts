@@ -48,15 +48,15 @@ test('fewer copies only when fewer were enough for long, and then the most of th
   t.is(book.get('m'), undefined, 'forgotten');
 });
 
-test('ranks grow by the power of four and never past the last', (t) => {
+test('ranks grow with each doubling and never past the last', (t) => {
   const book = new LoadBook();
   const rank = (calls: number) => {
     book.seed([], 0);
     book.update([[load(calls, 0)]], 0);
     return book.get('m')?.trafficRank ?? 0;
   };
-  t.deepEqual([0, 0.9, 1, 3.9, 4, 15.9, 16, 1e30].map(rank), [
-    ...[0, 0, 1, 1, 2, 2, 3],
+  t.deepEqual([0, 0.06, 0.0625, 0.12, 0.125, 0.9, 1, 2, 1e30].map(rank), [
+    ...[0, 0, 1, 1, 2, 4, 5, 6],
     MAX_TRAFFIC_RANK,
   ]);
 });
@@ -88,4 +88,12 @@ test('whatever is told: never below what keeps copies under the high mark, no fl
     }
   });
   fc.assert(check, { numRuns: 300 });
+});
+
+test('without an assignment the ranks of before are known yet', (t) => {
+  const book = new LoadBook();
+  book.seed([], 0, new Map([['m', 3]]));
+  t.deepEqual(book.get('m'), { copies: 1, trafficRank: 3 });
+  book.update([], 0);
+  t.is(book.get('m')?.trafficRank, 3, 'nobody has called since');
 });

@@ -11,7 +11,9 @@ export const HIGH_UTILISATION = 0.8;
 /** Copies and ranks fall no sooner, and then to the most that was asked for in that time. */
 export const FALL_MS = 300_000;
 /** A rank stands for so many times the calls a second of the one below it. */
-const RANK_FACTOR = 4;
+const RANK_FACTOR = 2;
+/** Calls a second of the lowest rank above 0. */
+const LEAST_RANKED = 1 / 16;
 
 /** What the plan takes of the load of one model. */
 export interface ModelSize {
@@ -52,9 +54,19 @@ export class LoadBook {
     return this.#models.get(model)?.size;
   }
 
-  /** Begins anew with what an assignment says, so that a new leader takes nothing away at once. */
-  seed(entries: readonly AssignmentEntry[], nowMs: number): void {
+  /**
+   * Begins anew with what an assignment says, so that a new leader takes nothing away at once.
+   * @param ranks of before; of models that the assignment does not name
+   */
+  seed(
+    entries: readonly AssignmentEntry[],
+    nowMs: number,
+    ranks: ReadonlyMap<string, number> = new Map(),
+  ): void {
     this.#models.clear();
+    for (const [model, rank] of ranks) {
+      if (rank > 0) this.#models.set(model, known(settledAt(1, nowMs), settledAt(rank, nowMs)));
+    }
     for (const { model, nodes, weight, trafficRank = 0 } of entries) {
       if (weight === 0 || (nodes.length < 2 && trafficRank === 0)) continue;
       const copies = settledAt(Math.max(1, nodes.length, this.get(model)?.copies ?? 0), nowMs);
@@ -103,8 +115,9 @@ function copiesFor({ busy }: Offered, copies: number): number {
 }
 
 function rankOf(callsPerSecond: number): number {
-  if (callsPerSecond < 1) return 0;
-  const rank = 1 + Math.floor(Math.log(callsPerSecond) / Math.log(RANK_FACTOR));
+  if (callsPerSecond < LEAST_RANKED) return 0;
+  const times = callsPerSecond / LEAST_RANKED;
+  const rank = 1 + Math.floor(Math.log(times) / Math.log(RANK_FACTOR));
   return Math.min(MAX_TRAFFIC_RANK, rank);
 }
 

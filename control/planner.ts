@@ -19,6 +19,7 @@ import { LoadBook } from './load-book.ts';
 import { isServing, lostShare, Plans } from './plan.ts';
 import { PlannedModels } from './planned-models.ts';
 import { type Ring, ringCache } from './ring.ts';
+import { TrafficMemory } from './traffic-memory.ts';
 
 /** A plan that takes away more than this share of the copies since their nodes went has to wait. */
 export const MASS_REMOVAL_SHARE = 0.3;
@@ -80,6 +81,7 @@ export class Planner implements PlanMaker {
   readonly #deaths = new DeathBook();
   readonly #models: PlannedModels;
   readonly #loads = new LoadBook();
+  readonly #traffic: TrafficMemory;
   #loadsAtMs = Number.NEGATIVE_INFINITY;
   /** The entries of #held as one list; undefined: not put together yet. */
   #entries: readonly AssignmentEntry[] | undefined;
@@ -101,6 +103,7 @@ export class Planner implements PlanMaker {
   constructor(options: PlannerOptions) {
     this.#options = options;
     this.#models = new PlannedModels(options);
+    this.#traffic = new TrafficMemory(options);
   }
 
   told(kind: Kind, key: string): void {
@@ -151,6 +154,7 @@ export class Planner implements PlanMaker {
     const outcome = await this.#write(entries, gone, request);
     if (outcome !== 'done') return outcome;
     this.#entries = entries;
+    await this.#traffic.keep(entries, request.epoch);
     this.#report(entries, nodes, copies, ring);
     return 'done';
   }
@@ -167,7 +171,7 @@ export class Planner implements PlanMaker {
     if (this.#ledEpoch === epoch) return;
     this.#ledEpoch = epoch;
     const entries = [...this.#held.values()].flatMap((shard) => shard.entries);
-    this.#loads.seed(entries, this.#options.nowMs());
+    this.#loads.seed(entries, this.#options.nowMs(), await this.#traffic.recall());
     // Who leads anew has waited already.
     this.#isLossKnown = true;
   }

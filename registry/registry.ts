@@ -117,7 +117,7 @@ export interface AssignmentEntry {
   readonly deaths?: number;
 }
 
-/** Each rank stands for four times the calls a second of the one before. */
+/** Each rank stands for twice the calls a second of the one before. */
 export const MAX_TRAFFIC_RANK = 15;
 
 /** One of ASSIGNMENT_SHARDS parts of the assignment, by hash of the model's name. */
