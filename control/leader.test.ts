@@ -13,6 +13,7 @@ import {
 import { shardOf } from '../registry/shards.ts';
 import { LeaderWorld } from '../test/support/leader-world.ts';
 import { CLUSTER_TIMING, Leader, SINGLE_PROCESS_TIMING } from './leader.ts';
+import { repositoryHooks } from './repository.ts';
 
 const log = createLog({ role: 'test', level: 'silent' });
 
@@ -197,6 +198,35 @@ test('a version that a node put in quarantine is placed nowhere any more', async
   t.deepEqual(await world.nodesOf('digits'), []);
   const { doc } = await world.catalog.require('version', versionKey('digits', 1));
   t.like(doc, { state: 'QUARANTINED', reason: copy.reason });
+});
+
+test('deaths are added up; three are enough; a load by name begins anew', async (t) => {
+  const world = new LeaderWorld();
+  world.leader('c1');
+  for (const id of ['a', 'b', 'c']) await world.join(id);
+  await world.publish('digits');
+  await world.pass(200);
+  const died = {
+    model: 'digits',
+    version: 1,
+    manifestSha256: '1'.padStart(64, '0'),
+    ...({ state: 'FAILED', reason: 'ended', memoryBytes: 0, deaths: 1 } as const),
+  };
+  const state = async () =>
+    (await world.catalog.require('version', versionKey('digits', 1))).doc.state;
+  for (const id of ['a', 'b']) await world.registry.putCopies(id, id, [died]);
+  await world.pass(200);
+  t.is((await world.shard('digits'))?.entries[0]?.deaths, 2, 'nodes are told what is counted');
+  t.is(await state(), 'READY');
+  await world.registry.putCopies('c', 'c', [died]);
+  await world.pass(200);
+  t.is(await state(), 'QUARANTINED');
+  t.deepEqual(await world.nodesOf('digits'), []);
+  for (const id of ['a', 'b', 'c']) await world.registry.putCopies(id, id, []);
+  await repositoryHooks(world.catalog, () => 0).loadModel('digits');
+  await world.pass(200);
+  t.is(await state(), 'READY');
+  t.is((await world.nodesOf('digits'))?.length, 1);
 });
 
 test('a model whose documents are broken keeps its place, and the others are served', async (t) => {
