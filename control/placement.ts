@@ -31,6 +31,8 @@ export interface Demand {
   readonly costBytes: number;
   readonly copies: number;
   readonly spreadsZones: boolean;
+  /** Takes memory only while it is called: nodes are given more of them than they have room for. */
+  readonly isOnDemand?: boolean;
   /** Where copies are now, the ones to keep first; ids of nodes that are gone are passed over. */
   readonly holders: readonly string[];
 }
@@ -41,6 +43,8 @@ interface Site extends PlacementNode {
   /** In the order of the ids. */
   readonly index: number;
   loadBytes: number;
+  /** Of it, what stays in memory: all but what is on demand. */
+  residentBytes: number;
 }
 
 /** Node ids in the order of the ring, for each demand. */
@@ -86,7 +90,7 @@ function placeMissing(placed: readonly Placed[], world: World): void {
     while (held.length < world.copiesOf(demand)) {
       const site = choose(demand, held, world);
       if (site === undefined) break;
-      world.add(site, demand.costBytes);
+      world.add(site, demand);
       held.push(site);
     }
   }
@@ -103,7 +107,7 @@ class World {
 
   constructor(demands: readonly Demand[], nodes: readonly PlacementNode[], ring: Ring) {
     const sorted = [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
-    this.sites = sorted.map((node, index) => ({ ...node, index, loadBytes: 0 }));
+    this.sites = sorted.map((node, index) => ({ ...node, index, loadBytes: 0, residentBytes: 0 }));
     this.ring = ring;
     this.#byId = new Map(this.sites.map((site) => [site.id, site]));
     let totalBytes = 0;
@@ -117,13 +121,13 @@ class World {
 
   /** Whether all copies are where they are to be, one or in the ring's order; counts them then. */
   keepsAll(demand: Demand): boolean {
-    const { holders, costBytes } = demand;
+    const { holders } = demand;
     if (holders.length === 0 || holders.length !== this.copiesOf(demand)) return false;
     if (!holders.every((id) => this.#byId.has(id))) return false;
     if (holders.length > 1 && !this.#isInRingOrder(demand)) return false;
     for (const id of holders) {
       const site = this.#byId.get(id);
-      if (site !== undefined) site.loadBytes += costBytes;
+      if (site !== undefined) bear(site, demand);
     }
     return true;
   }
@@ -143,14 +147,23 @@ class World {
     for (const id of demand.holders) {
       const site = this.#byId.get(id);
       if (site === undefined || held.length >= demand.copies || held.includes(site)) continue;
-      site.loadBytes += demand.costBytes;
+      bear(site, demand);
       held.push(site);
     }
     return held;
   }
 
-  add(site: Site, costBytes: number): void {
-    site.loadBytes += costBytes;
+  add(site: Site, demand: Demand): void {
+    bear(site, demand);
+    this.#told(site);
+  }
+
+  remove(site: Site, demand: Demand): void {
+    bear(site, demand, -1);
+    this.#told(site);
+  }
+
+  #told(site: Site): void {
     this.#tree?.set(site.index, site.loadBytes, roomOf(site));
   }
 
@@ -187,8 +200,13 @@ class World {
   }
 }
 
-function roomOf({ memoryLimitBytes, loadBytes }: Site): number {
-  return memoryLimitBytes === 0 ? Infinity : memoryLimitBytes - loadBytes;
+function bear(site: Site, { costBytes, isOnDemand }: Demand, times = 1): void {
+  site.loadBytes += times * costBytes;
+  if (isOnDemand !== true) site.residentBytes += times * costBytes;
+}
+
+function roomOf({ memoryLimitBytes, residentBytes }: Site): number {
+  return memoryLimitBytes === 0 ? Infinity : memoryLimitBytes - residentBytes;
 }
 
 /** The site for one more copy; undefined: there is no room anywhere. */
@@ -250,8 +268,8 @@ function moveOne(from: Site, copies: Placed[], world: World): boolean {
     const copy = copies[at];
     const to = copy === undefined ? undefined : targetOf(copy, from, world);
     if (copy === undefined || to === undefined) continue;
-    world.add(from, -copy.demand.costBytes);
-    world.add(to, copy.demand.costBytes);
+    world.remove(from, copy.demand);
+    world.add(to, copy.demand);
     copy.held[copy.held.indexOf(from)] = to;
     copies.splice(at, 1);
     return true;

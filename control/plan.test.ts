@@ -298,3 +298,51 @@ test('the load decides on copies within the bounds of the policy, and tells the 
   t.deepEqual(copiesAt(undefined), [2, 2]);
   t.false('trafficRank' in (previous[1] ?? {}));
 });
+
+test('a model without a least number of copies is on demand; a new version comes warm', (t) => {
+  const policy = { ...newModel('m', 0).policy, minCopies: 0 };
+  const first = model({ servingVersion: 1, loadedVersions: [1], policy }, version(1));
+  const before = run({ models: [first] });
+  t.like(before[0], { version: 1, weight: 1, isOnDemand: true });
+  t.deepEqual([before[0]?.nodes.length, before[0]?.reason], [1, '']);
+  t.true((before[0]?.costBytes ?? 0) >= 1_500 && (before[0]?.costBytes ?? 0) <= 1_700);
+  const both = model({ servingVersion: 2, loadedVersions: [2], policy }, version(1), version(2));
+  const holder = before[0]?.nodes[0] ?? '';
+  const held = new Map([[holder, [copy(1)]]]);
+  const during = run({ models: [both], copies: held, previous: before });
+  t.deepEqual(
+    during.map((entry) => [entry.version, entry.weight, entry.isOnDemand ?? false]),
+    [
+      [1, 1, true],
+      [2, 0, false],
+    ],
+  );
+  const ready = new Map([[holder, [copy(1), copy(2)]]]);
+  const after = run({ models: [both], copies: ready, previous: during });
+  t.deepEqual(
+    after.map((entry) => [entry.version, entry.weight, entry.isOnDemand ?? false]),
+    [[2, 1, true]],
+  );
+  const cold = run({ models: [both], previous: before });
+  t.deepEqual(
+    cold.map((entry) => [entry.version, entry.weight, entry.isOnDemand]),
+    [[2, 1, true]],
+  );
+});
+
+test('models on demand are placed beyond the memory limit, others never', (t) => {
+  const nodes = [{ ...node('a'), memoryLimitBytes: 4_000 }];
+  const of = (name: string, minCopies: number): PlannedModel => {
+    const policy = { ...newModel(name, 0).policy, minCopies };
+    const given = { policy, servingVersion: 1, loadedVersions: [1] };
+    return {
+      model: { ...newModel(name, 0), ...given },
+      versions: [version(1, { model: name })],
+    };
+  };
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  const placed = (minCopies: number) =>
+    run({ nodes, models: names.map((name) => of(name, minCopies)) }).flatMap((one) => one.nodes);
+  t.is(placed(0).length, 6);
+  t.is(placed(1).length, 2);
+});

@@ -66,6 +66,7 @@ interface Wanted {
   readonly reason: string;
   readonly before: AssignmentEntry | undefined;
   readonly trafficRank: number;
+  readonly isOnDemand: boolean;
   /** Nodes that have it ready. */
   readonly readyIds: readonly string[];
 }
@@ -194,11 +195,11 @@ function entryOf(
   targets: readonly string[],
   book: PlanInput['deaths'],
 ): AssignmentEntry {
-  const { version, before, reason, trafficRank } = one;
+  const { version, before, reason, trafficRank, isOnDemand } = one;
   const deaths = book?.of(version).known ?? 0;
   const held = before?.nodes ?? NONE;
   const now = book === undefined ? targets : admitted(book, version, targets, one.readyIds, held);
-  const nodes = withLeaving(now, before, one.readyIds);
+  const nodes = isOnDemand ? now : withLeaving(now, before, one.readyIds);
   const weight = one.isServing ? 1 : 0;
   const { isIdempotent, allowsHedging } = one.model.policy;
   const isHedged = allowsHedging && isIdempotent;
@@ -209,6 +210,7 @@ function entryOf(
     (before.isHedged ?? false) === isHedged &&
     (before.trafficRank ?? 0) === trafficRank &&
     (before.deaths ?? 0) === deaths &&
+    (before.isOnDemand ?? false) === isOnDemand &&
     isSameList(before.nodes, nodes)
   ) {
     return before;
@@ -220,6 +222,7 @@ function entryOf(
     ...(isHedged && { isHedged }),
     ...(trafficRank > 0 && { trafficRank }),
     ...(deaths > 0 && { deaths }),
+    ...(isOnDemand && { isOnDemand, costBytes: coarse(costOf(version)) }),
   };
 }
 
@@ -262,16 +265,25 @@ function wantedOf({ model, versions }: PlannedModel, known: Known): Wanted[] {
     const before = known.previous.find((entry) => isOf(entry, version));
     const readyIds = readyIdsOf(version, known);
     const isCalled = version === old || isServing;
+    // The one that takes the place of one that serves is loaded before it does.
+    const isDemandOnly = model.policy.minCopies === 0 && (old === undefined || !isServing);
     wanted.push({
       version,
       model,
       isServing: version === old || (isServing && isPlaced && old === undefined),
       demand: isPlaced
-        ? demandOf(model, version, before?.nodes ?? readyIds, copiesOf(model, isCalled, known))
+        ? demandOf(
+            model,
+            version,
+            before?.nodes ?? readyIds,
+            copiesOf(model, isCalled, known),
+            isDemandOnly,
+          )
         : undefined,
       reason: isPlaced ? '' : version.state === 'READY' ? UNLOADED : reasonOf(version),
       before,
       readyIds,
+      isOnDemand: isPlaced && isDemandOnly,
       trafficRank: isCalled ? (known.size?.trafficRank ?? 0) : 0,
     });
   }
@@ -316,16 +328,28 @@ function copiesOf({ policy }: ModelDoc, isCalled: boolean, { size }: Known): num
   return Math.max(least, Math.min(policy.maxCopies, size.copies));
 }
 
+function costOf({ sizeBytes }: VersionDoc): number {
+  return Math.max(1, Math.ceil(sizeBytes * COST_FACTOR));
+}
+
+/** Up to an eighth more: entries that differ in little take less room where all are kept. */
+function coarse(bytes: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(bytes)) - 3);
+  return Math.ceil(bytes / step) * step;
+}
+
 function demandOf(
   model: ModelDoc,
   version: VersionDoc,
   holders: readonly string[],
   copies: number,
+  isOnDemand: boolean,
 ): Demand {
   return {
     key: `${model.name}/${version.version}`,
     model: model.name,
-    costBytes: Math.max(1, Math.ceil(version.sizeBytes * COST_FACTOR)),
+    costBytes: costOf(version),
+    isOnDemand,
     copies,
     spreadsZones: model.policy.spreadsZones,
     holders,

@@ -1,4 +1,5 @@
 import test from 'ava';
+import type { CopyState } from '../registry/registry.ts';
 import { copy, entry } from '../test/support/small-cluster.ts';
 import { resolveIn, routeOf, versionsOf } from './model-routes.ts';
 
@@ -47,4 +48,19 @@ test('an error names the model that was asked for, though the route knows no nam
     const told = resolveIn(route, model, 1, Math.random);
     t.regex(told.kind === 'refused' ? told.error.message : '', new RegExp(`'${model}' version 1`));
   }
+});
+
+test('a model on demand is called on its home before it is loaded, unless that failed', (t) => {
+  const nodes = ['a', 'b'];
+  const one = entry('m', 4, { nodes, isOnDemand: true });
+  const route = (copies: Parameters<typeof versionsOf>[1]) => routeOf(versionsOf([one], copies));
+  const held = (nodeId: string, state: CopyState) => ({
+    ...{ nodeId, isDraining: false },
+    copy: copy('m', 4, state),
+  });
+  t.like(route([]), { kind: 'ready', version: 4, nodes: ['a'] });
+  t.like(route([held('a', 'LOADING')]), { nodes: ['a'] });
+  t.like(route([held('b', 'READY')]), { nodes: ['b'] });
+  t.like(route([held('a', 'FAILED')]), { nodes: ['b'] });
+  t.like(route([held('a', 'FAILED'), held('b', 'FAILED')]), { kind: 'mixed' });
 });

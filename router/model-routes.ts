@@ -86,6 +86,7 @@ interface Gathered {
   isUnloading: boolean;
 }
 
+const NOWHERE: readonly string[] = [];
 export const WAITING = { kind: 'waiting' } as const;
 
 /** @param entries of one model, not empty. @param copies of live nodes */
@@ -101,7 +102,8 @@ export function versionsOf(
   return all.map((one): VersionState => {
     const { version, entry } = one;
     // A slice has no room to grow, which of 100,000 routes is megabytes.
-    const ready = (one.ready.length > 0 ? one.ready : one.draining).slice();
+    const held = one.ready.length > 0 ? one.ready : one.draining;
+    const ready = held.length > 0 ? held.slice() : homeOnDemand(one);
     const isLeaving = isUnloaded && (entry === undefined || entry.reason === UNLOADED);
     const hasFailed = hasFailedEverywhere(one);
     const shown = shownState(one, ready.length > 0, isLeaving, hasFailed);
@@ -129,6 +131,12 @@ function addCopy(versions: Map<number, Gathered>, { nodeId, isDraining, copy }: 
   else if (copy.state === 'FAILED' || copy.state === 'QUARANTINED') {
     one.failures.set(nodeId, copy.reason);
   }
+}
+
+/** Where a call has it loaded: on one node, so that one load answers all calls. */
+function homeOnDemand({ entry, failures }: Gathered): readonly string[] {
+  if (entry?.isOnDemand !== true) return NOWHERE;
+  return entry.nodes.filter((id) => !failures.has(id)).slice(0, 1);
 }
 
 /** On every node that is to hold it, so that waiting is in vain until the plan changes. */

@@ -114,9 +114,13 @@ export class Assignment {
         const { model, version, manifestSha256, weight, nodes } = entry;
         const isHome = nodes.includes(this.#nodeId);
         if (!isHome && !this.#isAwaited(entry, held, copies)) continue;
-        const { deaths = 0, trafficRank = 0 } = entry;
+        const { deaths = 0, trafficRank = 0, isOnDemand, costBytes } = entry;
         const copy = { model, version, manifestSha256 };
-        wanted.push({ ...copy, weight, isKeptOnly: !isHome, deaths, trafficRank });
+        wanted.push({
+          ...{ ...copy, weight, isKeptOnly: !isHome, deaths, trafficRank },
+          ...(isOnDemand === true && { isOnDemand }),
+          ...(costBytes !== undefined && { costBytes }),
+        });
       }
     }
     return wanted;
@@ -192,6 +196,8 @@ export class Assignment {
     held: readonly Copy[],
     copies: ReadonlyMap<string, readonly CopyRecord[]>,
   ): boolean {
+    // Its new home loads it with the next call, and not before.
+    if (entry.isOnDemand === true) return false;
     if (entry.nodes.length === 0 || !held.some((copy) => isOf(copy, entry))) return false;
     return !entry.nodes.some((node) =>
       copies.get(node)?.some((copy) => copy.state === 'READY' && isOf(copy, entry)),

@@ -9,6 +9,7 @@ import { markersOf } from './engines/marker.ts';
 import { type LoadVersionOptions, loadVersion, type VersionFiles } from './load-version.ts';
 import type { LoadModel, ModelFailure } from './loaded-model.ts';
 import type { ModelTable, ServedVersion } from './model-table.ts';
+import type { Called } from './on-demand.ts';
 import type { SideThreads } from './threads/side-threads.ts';
 import {
   type Action,
@@ -31,6 +32,8 @@ export interface CopiesOptions {
   readonly loadVersion?: typeof loadVersion;
   /** As VersionLimits.lingerMs. */
   readonly lingerMs: number;
+  /** As VersionLimits.memoryLimitBytes. */
+  readonly memoryLimitBytes?: number;
   /** Other threads that serve too; undefined: there are none. */
   readonly sideThreads: SideThreads | undefined;
   readonly clock: Clock;
@@ -59,7 +62,8 @@ export class Copies {
 
   constructor(options: CopiesOptions) {
     this.#options = options;
-    this.#versions = new Versions({ ...VERSION_LIMITS, lingerMs: options.lingerMs });
+    const { lingerMs, memoryLimitBytes = 0 } = options;
+    this.#versions = new Versions({ ...VERSION_LIMITS, lingerMs, memoryLimitBytes });
   }
 
   /** @param givenUp what the whole cluster does not load any more: that is remembered there now */
@@ -88,6 +92,22 @@ export class Copies {
 
   retry(copy: Copy): void {
     this.#perform(this.#versions.retry(copy, this.#nowMs()));
+  }
+
+  /** Whether any version here is loaded on demand. */
+  get hasOnDemand(): boolean {
+    return this.#versions.hasOnDemand;
+  }
+
+  /** A call came: what it meets. A version on demand is loaded if need be. */
+  called(model: string, version: number | undefined): Called {
+    this.#perform(this.#versions.called(model, version, this.#nowMs()), false);
+    return this.#versions.stateOf(model, version);
+  }
+
+  /** As `called`, without being a call. */
+  stateOf(model: string, version: number | undefined): Called {
+    return this.#versions.stateOf(model, version);
   }
 
   statuses(): readonly CopyStatus[] {
@@ -136,8 +156,8 @@ export class Copies {
     return this.#options.clock.nowMs();
   }
 
-  #perform(actions: readonly Action[]): void {
-    if (this.#isStopped) return;
+  #perform(actions: readonly Action[], isNews = true): void {
+    if (this.#isStopped || (!isNews && actions.length === 0)) return;
     for (const { kind, copy } of actions) {
       const work = (kind === 'load' ? this.#load(copy) : this.#unload(copy)).finally(() => {
         this.#running.delete(work);
@@ -199,7 +219,8 @@ export class Copies {
   /** READY is what every thread that serves knows, and has, where it runs inline. */
   async #loadBeside(copy: Copy, served: ServedVersion): Promise<ServedVersion> {
     const { sideThreads, load } = this.#options;
-    if (sideThreads === undefined) return served;
+    // Which one was used last shows where calls come by: on this thread alone.
+    if (sideThreads === undefined || this.#versions.isOnDemand(copy)) return served;
     const { loaded, signature, queueTimeout, statistics } = served;
     const key = keyOf(copy);
     let sizeBytes = 0;

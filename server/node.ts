@@ -14,6 +14,7 @@ import type { Backend } from '../transport/backend.ts';
 import { mergeBackends } from '../transport/service.ts';
 import { Health } from '../transport/services/health.ts';
 import { Copies } from './copies.ts';
+import { DemandGate } from './demand-gate.ts';
 import { createLoadModel } from './engines/load-model.ts';
 import { Quarantine } from './engines/marker.ts';
 import type { LoadModel } from './loaded-model.ts';
@@ -98,6 +99,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   const loads = nodeLoads({ book, others, nowMs: () => clock.nowMs() });
   const opened = await openSource(source, { id: options.id, dataDir, clock, log, loads });
   let onChange = (): void => undefined;
+  let gate: DemandGate | undefined;
   let onHung = (_error: StatusError): void => undefined;
   const copies = new Copies({
     table,
@@ -105,6 +107,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     load: { loadModel: options.loadModel ?? createLoadModel(), book, clock, quarantine },
     sideThreads,
     lingerMs: source.kind === 'cluster' ? VERSION_LIMITS.lingerMs : 0,
+    memoryLimitBytes: source.kind === 'cluster' ? source.node.memoryLimitBytes : 0,
     clock,
     log,
     onChange: () => onChange(),
@@ -114,6 +117,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
   onChange = () => {
     driver.onChange();
     state.settle(driver.isSynced(), copies);
+    gate?.changed();
   };
   const inference = createInferenceService(
     {
@@ -131,9 +135,10 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     { table, nowMs: () => clock.nowMs(), tracer: options.tracer },
     log,
   );
+  gate = new DemandGate(mergeBackends([inference.backend, serving]), copies, clock);
   let draining: Promise<void> | undefined;
   const node: InferenceNode = {
-    backend: guarded(mergeBackends([inference.backend, serving]), state),
+    backend: guarded(gate, state),
     health,
     waitingFor: () => state.waitingFor(),
     drain: () => {
@@ -150,6 +155,7 @@ export async function startNode(options: NodeOptions): Promise<InferenceNode> {
     async stop() {
       state.close();
       inference.endStreams();
+      gate.stop(unavailable('this node has stopped: try another one'));
       await driver.stop();
       await copies.stop();
     },

@@ -4,11 +4,23 @@
 //   when its model is wanted here no more; so a failed load never displaces it;
 // - at most `concurrentLoads` loads at a time, what is called most first, else in the order in
 //   which they were wanted;
+// - a version on demand is loaded when it is called, and leaves, the longest unused first, when
+//   others need the memory;
 // - a load that fails is tried again with growing pauses: a bounded number of times, but for ever
 //   where the disk, the network or a store is at fault, since these come back without us.
 import type { CopyRecord, CopyState } from '../registry/registry.ts';
+import {
+  backOff,
+  type Called,
+  DEMAND_LIMITS,
+  DemandIndex,
+  type DemandLimits,
+  type DemandState,
+  demandState,
+  roomFor,
+} from './on-demand.ts';
 
-export interface VersionLimits {
+export interface VersionLimits extends DemandLimits {
   /** Loading takes memory and processor from serving: more wait their turn. */
   readonly concurrentLoads: number;
   /** After so many of its own failures the copy stays FAILED until it is wanted anew. */
@@ -29,6 +41,7 @@ export const VERSION_LIMITS: VersionLimits = {
   maxRetryMs: 30_000,
   stableMs: 60_000,
   lingerMs: 1_000,
+  ...DEMAND_LIMITS,
 };
 
 /** One content of one version of one model; another content is another copy. */
@@ -47,11 +60,13 @@ export interface Wanted extends Copy {
   readonly deaths?: number;
   /** As AssignmentEntry.trafficRank. */
   readonly trafficRank?: number;
+  /** Loaded when it is called. Absent: it is loaded at once. */
+  readonly isOnDemand?: boolean;
+  /** About what it takes. Absent: not known before it was loaded. */
+  readonly costBytes?: number;
 }
 
-export type Action =
-  | { readonly kind: 'load'; readonly copy: Copy }
-  | { readonly kind: 'unload'; readonly copy: Copy };
+export type Action = { readonly kind: 'load' | 'unload'; readonly copy: Copy };
 
 /** How a load, or a loaded copy, failed. */
 export interface CopyFailure {
@@ -72,9 +87,9 @@ export interface CopyStatus extends Copy {
   readonly weight: number | undefined;
 }
 
-type Phase = 'queued' | 'loading' | 'ready' | 'unloading' | 'failing' | 'failed' | 'quarantined';
+type Phase = keyof typeof REPORTED;
 
-interface Entry {
+interface Entry extends DemandState {
   readonly copy: Copy;
   wanted: Wanted | undefined;
   phase: Phase;
@@ -89,7 +104,8 @@ interface Entry {
   unwantedSinceMs: number;
 }
 
-const REPORTED: Record<Phase, CopyState> = {
+const REPORTED = {
+  dormant: 'UNLOADING',
   queued: 'LOADING',
   loading: 'LOADING',
   ready: 'READY',
@@ -97,7 +113,7 @@ const REPORTED: Record<Phase, CopyState> = {
   failing: 'FAILED',
   failed: 'FAILED',
   quarantined: 'QUARANTINED',
-};
+} as const satisfies Record<string, CopyState>;
 
 function keyOf({ model, version, manifestSha256 }: Copy): string {
   return `${model}/${version}/${manifestSha256}`;
@@ -107,6 +123,8 @@ export class Versions {
   readonly #limits: VersionLimits;
   /** In the order in which they were first wanted. */
   readonly #entries = new Map<string, Entry>();
+  #tickedMs = 0;
+  readonly #onDemand = new DemandIndex<Entry>();
 
   constructor(limits: VersionLimits = VERSION_LIMITS) {
     this.#limits = limits;
@@ -126,7 +144,7 @@ export class Versions {
       this.#entries.set(key, {
         copy: { model, version, manifestSha256 },
         wanted: one,
-        phase: 'queued',
+        phase: one.isOnDemand === true ? 'dormant' : 'queued',
         reason: '',
         memoryBytes: 0,
         attempts: 0,
@@ -134,8 +152,46 @@ export class Versions {
         retryAtMs: nowMs,
         readySinceMs: 0,
         unwantedSinceMs: 0,
+        ...demandState(nowMs),
       });
     }
+    for (const entry of this.#entries.values()) {
+      if (entry.phase !== 'dormant' || entry.wanted === undefined) continue;
+      if (entry.wanted.isOnDemand === true) continue;
+      entry.phase = 'queued';
+      entry.retryAtMs = nowMs;
+    }
+    this.#onDemand.set(this.#entries.values());
+    return this.tick(nowMs);
+  }
+
+  /** Whether any version is on demand. */
+  get hasOnDemand(): boolean {
+    return this.#onDemand.size > 0;
+  }
+
+  isOnDemand(copy: Copy): boolean {
+    return this.#entries.get(keyOf(copy))?.wanted?.isOnDemand === true;
+  }
+
+  /** As `called`, without being a call. @param version undefined: the one with the most weight */
+  stateOf(model: string, version: number | undefined): Called {
+    const entry = this.#onDemand.find(model, version);
+    if (entry === undefined) return 'unknown';
+    if (entry.phase === 'ready') return 'ready';
+    const isOver = entry.phase === 'quarantined' || this.#isBackingOff(entry);
+    return isOver ? { reason: entry.reason } : 'coming';
+  }
+
+  /** A call came for it: it is loaded if need be. */
+  called(model: string, version: number | undefined, nowMs: number): readonly Action[] {
+    const entry = this.#onDemand.find(model, version);
+    if (entry === undefined) return [];
+    entry.usedMs = nowMs;
+    if (entry.phase === 'unloading') entry.isCalled = true;
+    if (entry.phase !== 'dormant') return [];
+    entry.phase = 'queued';
+    entry.retryAtMs = nowMs;
     return this.tick(nowMs);
   }
 
@@ -146,6 +202,9 @@ export class Versions {
       entry.reason = '';
       entry.memoryBytes = memoryBytes;
       entry.readySinceMs = nowMs;
+      entry.knownBytes = memoryBytes;
+      entry.backOffs = 0;
+      if (entry.wanted?.isOnDemand === true) entry.attempts = 0;
     }
     return this.tick(nowMs);
   }
@@ -182,7 +241,8 @@ export class Versions {
       entry.memoryBytes = 0;
       if (entry.phase === 'failing') entry.phase = 'failed';
       else if (entry.phase === 'unloading') {
-        entry.phase = 'queued';
+        entry.phase = entry.wanted?.isOnDemand === true && !entry.isCalled ? 'dormant' : 'queued';
+        entry.isCalled = false;
         entry.attempts = 0;
         entry.retryAtMs = nowMs;
       }
@@ -203,6 +263,7 @@ export class Versions {
 
   /** What follows from the time, and from what happened before. */
   tick(nowMs: number): readonly Action[] {
+    this.#tickedMs = nowMs;
     const actions: Action[] = [];
     let loading = 0;
     for (const [key, entry] of this.#entries) {
@@ -215,9 +276,13 @@ export class Versions {
         if (isIdle(entry)) this.#entries.delete(key);
       }
     }
-    while (loading < this.#limits.concurrentLoads) {
-      const entry = this.#nextToLoad(nowMs);
-      if (entry === undefined) break;
+    for (const entry of this.#inTurn(nowMs)) {
+      if (loading >= this.#limits.concurrentLoads) break;
+      if (entry.phase === 'failed' && this.#isBackingOff(entry)) {
+        entry.phase = 'dormant';
+        continue;
+      }
+      if (!this.#makeRoom(entry, nowMs, actions)) continue;
       entry.phase = 'loading';
       entry.attempts += 1;
       loading += 1;
@@ -226,22 +291,26 @@ export class Versions {
     return actions;
   }
 
-  #nextToLoad(nowMs: number): Entry | undefined {
-    let next: Entry | undefined;
-    for (const entry of this.#entries.values()) {
-      if (entry.phase !== 'queued' && entry.phase !== 'failed') continue;
-      if (entry.retryAtMs > nowMs) continue;
-      if (next === undefined || trafficOf(entry) > trafficOf(next)) next = entry;
-    }
-    return next;
+  /** Those to load now: what is called most, then what was called or failed first. */
+  #inTurn(nowMs: number): readonly Entry[] {
+    const due = [...this.#entries.values()].filter(
+      ({ phase, retryAtMs }) => (phase === 'queued' || phase === 'failed') && retryAtMs <= nowMs,
+    );
+    const since = this.#onDemand.size === 0 ? () => 0 : ({ retryAtMs }: Entry) => retryAtMs;
+    const trafficOf = ({ wanted }: Entry): number => wanted?.trafficRank ?? 0;
+    return due.sort((a, b) => trafficOf(b) - trafficOf(a) || since(a) - since(b));
   }
 
   /** When `tick` has something to do next, unless something happens before; undefined: never. */
   nextMs(): number | undefined {
     let nextMs = Number.POSITIVE_INFINITY;
+    const isWaiting = [...this.#entries.values()].some(({ phase }) => phase === 'queued');
     for (const entry of this.#entries.values()) {
       if (entry.phase === 'failed') nextMs = Math.min(nextMs, entry.retryAtMs);
-      else if (entry.phase === 'ready' && entry.wanted === undefined && this.#isReplaced(entry)) {
+      else if (entry.phase === 'ready' && entry.wanted?.isOnDemand === true && isWaiting) {
+        const mayGoMs = entry.readySinceMs + this.#limits.minStayMs;
+        if (mayGoMs > this.#tickedMs) nextMs = Math.min(nextMs, mayGoMs);
+      } else if (entry.phase === 'ready' && entry.wanted === undefined && this.#isReplaced(entry)) {
         nextMs = Math.min(nextMs, this.#goesAtMs(entry));
       }
     }
@@ -250,7 +319,8 @@ export class Versions {
 
   /** Every copy that is held, or was tried and failed; in the order in which they were wanted. */
   statuses(): readonly CopyStatus[] {
-    return [...this.#entries.values()].map((entry) => ({
+    const shown = [...this.#entries.values()].filter(({ phase }) => phase !== 'dormant');
+    return shown.map((entry) => ({
       ...entry.copy,
       state: REPORTED[entry.phase],
       reason: entry.reason,
@@ -274,6 +344,35 @@ export class Versions {
     entry.memoryBytes = 0;
     entry.isBusy = outlook === 'busy';
     entry.retryAtMs = again ? nowMs + pauseMs : Number.POSITIVE_INFINITY;
+    const isDemanded = entry.wanted?.isOnDemand === true;
+    if (!isDemanded || (outlook !== 'retry' && outlook !== 'final')) return;
+    if (outlook === 'final') entry.attempts = Math.max(entry.attempts, this.#limits.demandAttempts);
+    if (this.#isBackingOff(entry)) backOff(entry, this.#limits, nowMs);
+  }
+
+  #isBackingOff({ wanted, phase, attempts }: Entry): boolean {
+    const hasFailed = phase === 'failed' || phase === 'failing';
+    return hasFailed && wanted?.isOnDemand === true && attempts >= this.#limits.demandAttempts;
+  }
+
+  /**
+   * Whether it may be loaded now. Else room is being made, or none can be: a version on demand is
+   * then refused; one that is to be there is loaded all the same, for the plan has counted on it.
+   */
+  #makeRoom(entry: Entry, nowMs: number, actions: Action[]): boolean {
+    const { outcome, leaving } = roomFor(entry, this.#entries.values(), this.#limits, nowMs);
+    for (const other of leaving) {
+      other.phase = 'unloading';
+      actions.push({ kind: 'unload', copy: other.copy });
+    }
+    if (outcome !== 'never') return outcome === 'go';
+    if (entry.wanted?.isOnDemand !== true) return true;
+    entry.phase = 'failed';
+    const { memoryLimitBytes: limit } = this.#limits;
+    entry.reason = `no room for it under the memory limit of ${limit} bytes`;
+    entry.attempts = this.#limits.demandAttempts;
+    backOff(entry, this.#limits, nowMs);
+    return false;
   }
 
   #goesAtMs({ unwantedSinceMs }: Entry): number {
@@ -294,11 +393,7 @@ export class Versions {
   }
 }
 
-function trafficOf({ wanted }: Entry): number {
-  return wanted?.trafficRank ?? 0;
-}
-
 /** Nothing of it is in memory, and nothing runs for it. */
 function isIdle({ phase }: Entry): boolean {
-  return phase === 'queued' || phase === 'failed' || phase === 'quarantined';
+  return phase === 'dormant' || phase === 'queued' || phase === 'failed' || phase === 'quarantined';
 }
