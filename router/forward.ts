@@ -146,6 +146,7 @@ export abstract class Forward implements Waiter {
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
+const NONE: readonly string[] = [];
 
 export class Forwarder {
   /** For calls as they come. */
@@ -271,7 +272,7 @@ export class Forwarder {
         ? lessLoadedOfTwo(candidates, random)
         : stickyChoice(candidates, `${forward.model}\u0000${sequenceId}`);
     if (upstream === undefined) {
-      this.#wait(forward);
+      this.#wait(forward, route.nodes);
       return;
     }
     if (upstream.outstanding === 0) upstream.heardMs = nowMs;
@@ -323,10 +324,14 @@ export class Forwarder {
     return lead !== undefined && forward.refusal === undefined && forward.handOver(lead);
   }
 
-  #wait(forward: Forward): void {
+  /** @param ready nodes that have it, though none can be tried now */
+  #wait(forward: Forward, ready: readonly string[] = NONE): void {
     if (this.#handsOver(forward)) return;
-    // A node that was asked has said no, and no other is there: that is the answer.
-    const refusal = forward.refusal ?? this.#options.room.enter(forward);
+    // A node that was asked has said no, and no other is there: that is the answer. But that it
+    // does not have the model says nothing while another one has it, and only can't be reached.
+    const { refusal: said, strangers } = forward;
+    const mayKnow = said?.code === Code.NOT_FOUND && ready.some((id) => !strangers.has(id));
+    const refusal = (mayKnow ? undefined : said) ?? this.#options.room.enter(forward);
     if (refusal === undefined) this.#rearm();
     else this.refuse(forward, refusal);
   }
