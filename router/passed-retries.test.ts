@@ -51,3 +51,20 @@ test('an inference that may not run twice is not tried again after a status', as
   t.is((await caller.send([SMALL])).status, UNAVAILABLE);
   t.is(hits.length, 1);
 });
+
+test('that a node does not have the model says nothing while another is suspected', async (t) => {
+  let isLost = false;
+  const script = ({ node, stream, cut, ...hit }: Hit): void => {
+    if (node === 1) {
+      const status = String(Code.NOT_FOUND);
+      stream.respond({ ...GRPC_HEAD, 'grpc-status': status }, { endStream: true });
+    } else if (isLost) void echo({ node, stream, cut, ...hit });
+    else {
+      isLost = true;
+      cut();
+    }
+  };
+  const { caller } = await scriptedCluster(t, script, { isIdempotent: false });
+  while (!isLost) t.is((await caller.send([SMALL])).status, UNAVAILABLE);
+  t.is((await caller.send([SMALL])).status, '0', 'it waits for the one that was lost');
+});

@@ -290,20 +290,6 @@ test('when the only node is lost the call waits for its return', async (t) => {
   s.router.stop();
 });
 
-test('that a node does not have the model says nothing while another is suspected', async (t) => {
-  const s = scene(['a', 'b']);
-  await place(s, ['a', 'b'], false);
-  s.smallNode('a').fails = lose(true);
-  t.is(await infer(s, 'm').code, 'UNAVAILABLE');
-  s.smallNode('a').fails = undefined;
-  s.smallNode('b').fails = (call) => call.fail(notFound("model 'm' is not found"));
-  const sent = infer(s, 'm');
-  t.false(sent.isAnswered(), 'a is suspected, b does not know');
-  s.clock.advance(SUSPECT_MS);
-  t.is((await sent.answer).node, 'a');
-  s.router.stop();
-});
-
 test("a handler's own UNAVAILABLE: another copy is asked, nobody is suspected", async (t) => {
   const s = scene(['a', 'b']);
   await place(s, ['a', 'b']);

@@ -1,13 +1,6 @@
 // The bugs that are planted on purpose, by name: each is one that somebody could write, and the
 // rules that it breaks. The simulation has to find every one of them.
-import type {
-  CopyRecord,
-  Registry,
-  RegistryChange,
-  ShardRevision,
-} from '../../registry/registry.ts';
-import type { Forward } from '../../router/forward.ts';
-import { WaitingRoom } from '../../router/waiting.ts';
+import type { CopyRecord, Registry, RegistryChange } from '../../registry/registry.ts';
 import type { DocumentStore } from '../../stores/documents/documents.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
 import type { Rule } from './checks.ts';
@@ -79,17 +72,6 @@ function pilesUp(registry: Registry): Registry {
   });
 }
 
-/** A registry that forgets looks as if it had not. */
-function neverLosesMemory(registry: Registry): Registry {
-  const seen = new Map<number, ShardRevision>();
-  return altered<Registry>(registry, {
-    shardRevisions: async () => {
-      for (const one of await registry.shardRevisions()) seen.set(one.index, one);
-      return [...seen.values()];
-    },
-  });
-}
-
 /** A node that the registry forgot does not tell it again. */
 function neverTellsAgain(registry: Registry): Registry {
   return altered<Registry>(registry, {
@@ -116,24 +98,6 @@ function trustsHints(registry: Registry): Registry {
       });
     },
   });
-}
-
-class LosingRoom extends WaitingRoom<Forward> {
-  #released = 0;
-
-  override release(mayGo: (waiter: Forward) => boolean): readonly Forward[] {
-    const out = super.release(mayGo);
-    this.#released += out.length;
-    return this.#released > 3 ? out.slice(1) : out;
-  }
-
-  override expired(): readonly Forward[] {
-    return [];
-  }
-
-  override nextExpiryMs(): number {
-    return Number.POSITIVE_INFINITY;
-  }
 }
 
 /** An answer that came while the caller had gone is given once more. */
@@ -198,12 +162,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     }),
   },
   {
-    name: 'waiter_lost',
-    what: 'a call that waited for a copy is forgotten when the copy is there',
-    breaks: ['answered_in_time'],
-    plant: () => ({ room: () => new LosingRoom() }),
-  },
-  {
     name: 'answers_twice',
     what: 'a node answers some calls twice',
     breaks: ['answered_once'],
@@ -220,12 +178,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     what: 'the plan puts all copies on one node',
     breaks: ['bounded_load'],
     plant: () => ({ leaderRegistry: pilesUp }),
-  },
-  {
-    name: 'empty_believed',
-    what: 'a router believes a registry that has lost its memory',
-    breaks: ['well_node_kept', 'no_needless_error'],
-    plant: () => ({ routerRegistry: neverLosesMemory }),
   },
   {
     name: 'tells_once',

@@ -3,9 +3,7 @@
 // are in planted-bugs.ts.
 import type { LeaderConfig } from '../../control/leader-state.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { Forward } from '../../router/forward.ts';
 import type { Resolution } from '../../router/route-table.ts';
-import type { WaitingRoom } from '../../router/waiting.ts';
 import type { Wanted } from '../../server/versions.ts';
 import type { DocumentStore } from '../../stores/documents/documents.ts';
 import type { UnaryCall } from '../../transport/backend.ts';
@@ -31,7 +29,6 @@ export interface Planted {
   nodeCall?(call: UnaryCall): UnaryCall;
   /** What a router's table says. */
   resolved?(resolution: Resolution): Resolution;
-  room?(): WaitingRoom<Forward>;
 }
 
 export const NOTHING_PLANTED: Planted = {};

@@ -78,7 +78,7 @@ export class SimulatedRouter {
         world.trace.note(name, `ejects ${model} on ${node}: ${reason}`),
     });
     const slowCopies = new SlowCopies();
-    const room = world.planted.room?.() ?? new WaitingRoom<Forward>(WAITING_LIMITS);
+    const room = new WaitingRoom<Forward>(WAITING_LIMITS);
     const metrics = routerMetrics(createMetrics(), {
       waitingCalls: () => room.calls,
       waitingBytes: () => room.bytes,
