@@ -21,3 +21,21 @@ test('a catalog that is away takes no other metrics with it', async (t) => {
   t.regex(told, /torus_leader_epoch 7/);
   t.regex(told, /torus_jobs\{kind="train",state="QUEUED"\} 0/);
 });
+
+test('a plan tells what it moved and how long it took; how old it is grows', async (t) => {
+  const metrics = createMetrics();
+  let nowMs = 0;
+  const catalog = new Catalog(new MemoryDocuments());
+  const told = controlMetrics({ metrics, catalog, nowMs: () => nowMs });
+  const page = async (): Promise<string> => await renderMetrics([await snapshot(metrics)]);
+  t.regex(await page(), /torus_registry_staleness_seconds Nan/i);
+  const counts = { nodes: 2, copiesWanted: 3, copiesReady: 3, revision: 1 };
+  const report = { ...counts, copiesByNode: new Map(), copiesMoved: 2, planSeconds: 0.5 };
+  told.planned(report);
+  told.planned(report);
+  nowMs += 3_000;
+  const text = await page();
+  t.regex(text, /torus_copies_moved_total 4/);
+  t.regex(text, /torus_plan_seconds 0.5/);
+  t.regex(text, /torus_registry_staleness_seconds 3/);
+});

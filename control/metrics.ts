@@ -44,6 +44,24 @@ export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
   const limit = new LabelLimit();
   const wanted = gauge('torus_copies_wanted', 'Copies that the assignment asks for');
   const ready = gauge('torus_copies_ready', 'Copies that nodes have ready');
+  const moved = new Counter({
+    name: 'torus_copies_moved_total',
+    help: 'Copies that plans of this process gave to another node than before',
+    registers,
+  });
+  const seconds = gauge(
+    'torus_plan_seconds',
+    'Time of the last plan, reading and writing included',
+  );
+  let plannedMs: number | undefined;
+  new Gauge({
+    name: 'torus_registry_staleness_seconds',
+    help: 'Since the leader last read the whole registry and wrote what follows; NaN: never',
+    registers,
+    collect() {
+      this.set(plannedMs === undefined ? Number.NaN : (options.nowMs() - plannedMs) / 1_000);
+    },
+  });
   const lost = new Counter({
     name: 'torus_planner_losses_total',
     help: 'Times that the thread which makes the plans ended and was started anew',
@@ -66,6 +84,9 @@ export function controlMetrics(options: ControlMetricsOptions): ControlMetrics {
       }
       wanted.set(report.copiesWanted);
       ready.set(report.copiesReady);
+      moved.inc(report.copiesMoved);
+      seconds.set(report.planSeconds);
+      plannedMs = options.nowMs();
     },
   };
 }

@@ -16,6 +16,7 @@ import { assignmentRevision, changedShards, stepTo } from './assignment.ts';
 import { condemned, DeathBook } from './deaths.ts';
 import type { PlanOutcome } from './leader-state.ts';
 import { LoadBook } from './load-book.ts';
+import { movedCopies } from './moved-copies.ts';
 import { isServing, lostShare, Plans } from './plan.ts';
 import { PlannedModels } from './planned-models.ts';
 import { type Ring, ringCache } from './ring.ts';
@@ -33,6 +34,10 @@ export interface PlanReport {
   readonly copiesByNode: ReadonlyMap<string, number>;
   readonly copiesWanted: number;
   readonly copiesReady: number;
+  /** Copies that went from one node to another, or came back after theirs was lost. */
+  readonly copiesMoved: number;
+  /** Reading, planning and writing. */
+  readonly planSeconds: number;
 }
 
 /** 'unsure': not written, since this process may lead no more. */
@@ -123,7 +128,8 @@ export class Planner implements PlanMaker {
   }
 
   async #run(request: PlanRequest): Promise<PlanOutcome> {
-    const { registry, log } = this.#options;
+    const { registry, log, nowMs } = this.#options;
+    const startMs = nowMs();
     await this.#readShards(request.epoch);
     const gone = lostShards(this.#held.values(), await registry.shardRevisions());
     if (gone.size > 0 && !this.#isLossKnown) {
@@ -155,7 +161,9 @@ export class Planner implements PlanMaker {
     if (outcome !== 'done') return outcome;
     this.#entries = entries;
     await this.#traffic.keep(entries, request.epoch);
-    this.#report(entries, nodes, copies, ring);
+    const copiesMoved = movedCopies(previous, entries);
+    const planSeconds = (nowMs() - startMs) / 1_000;
+    this.#report(entries, nodes, copies, ring, { copiesMoved, planSeconds });
     return 'done';
   }
 
@@ -234,6 +242,7 @@ export class Planner implements PlanMaker {
     nodes: readonly NodeRecord[],
     copies: ReadonlyMap<string, readonly CopyRecord[]>,
     ring: Ring,
+    more: Pick<PlanReport, 'copiesMoved' | 'planSeconds'>,
   ): void {
     const copiesByNode = new Map(ring.nodeIds.map((id) => [id, 0]));
     let copiesWanted = 0;
@@ -254,6 +263,7 @@ export class Planner implements PlanMaker {
       copiesByNode,
       copiesWanted,
       copiesReady,
+      ...more,
     });
   }
 }
