@@ -9,6 +9,11 @@
 
 /** Part of the newest run in the average. */
 const NEWEST = 0.2;
+/**
+ * The estimate is of the mean, and an answer has a way to go: it is taken for so much longer, or
+ * half of those that are let in last would be computed and come just too late.
+ */
+const MARGIN = 1.3;
 /** Rows up to 2^31. */
 const SIZES = 32;
 
@@ -41,7 +46,7 @@ export class QueueWait {
     const runs = isBatched ? Math.ceil(rows / maxBatchSize) : requests;
     const runMs = this.#timeOf(isBatched ? Math.min(rows, maxBatchSize) : 1);
     // Half of the runs that are under way; then as many at a time as there are instances.
-    return runMs * (0.5 + Math.ceil(runs / instances));
+    return MARGIN * runMs * (0.5 + Math.ceil(runs / instances));
   }
 
   #timeOf(rows: number): number {
