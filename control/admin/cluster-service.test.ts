@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { ClusterStatus } from '../../proto/gen/torus/v1/cluster_service.ts';
-import { REGISTRY_SCHEMA } from '../../registry/registry.ts';
+import { type AssignmentEntry, REGISTRY_SCHEMA } from '../../registry/registry.ts';
 import { shardOf } from '../../registry/shards.ts';
 import { adminWorld } from '../../test/support/admin-world.ts';
 
@@ -34,7 +34,7 @@ async function worldOf(t: { teardown(end: () => Promise<void>): void }) {
         ],
         60_000,
       ),
-    assign: () =>
+    assign: (more: Partial<AssignmentEntry> = {}) =>
       registry.putShard({
         schema: REGISTRY_SCHEMA,
         index: shardOf('digits'),
@@ -49,6 +49,7 @@ async function worldOf(t: { teardown(end: () => Promise<void>): void }) {
             weight: 1,
             reason: '',
             isIdempotent: true,
+            ...more,
           },
         ],
       }),
@@ -83,6 +84,14 @@ test('the status shows nodes, copies, what is wanted and who leads', async (t) =
       weight: 1,
     },
   ]);
+});
+
+test('a model that nobody has called yet is on demand, and lacks nothing', async (t) => {
+  const { cluster, assign } = await worldOf(t);
+  await assign({ isOnDemand: true, nodes: ['a'] });
+  const { models } = await cluster.getClusterStatus({});
+  t.like(models[0], { wantedCopies: 0, readyCopies: 0 });
+  t.regex(models[0]?.reason ?? '', /^on demand/);
 });
 
 test('an empty cluster has a status too', async (t) => {

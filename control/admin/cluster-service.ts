@@ -41,6 +41,9 @@ const NODE_STATES: Record<NodeRecord['state'], NodeState> = {
   DRAINING: NodeState.DRAINING,
 };
 
+/** Nobody has called it lately: it needs no copy, and is no cause for worry. */
+const ON_DEMAND = 'on demand: its first call loads it';
+
 const ALL_SHARDS = Array.from({ length: ASSIGNMENT_SHARDS }, (_, index) => index);
 
 export function clusterService(context: AdminContext): Backend {
@@ -104,16 +107,17 @@ function modelStatuses(
   const sorted = [...entries].sort(
     (a, b) => (a.model < b.model ? -1 : a.model > b.model ? 1 : 0) || a.version - b.version,
   );
-  return sorted.map(({ model, version, manifestSha256, nodes, weight, reason }) => {
+  return sorted.map(({ model, version, manifestSha256, nodes, weight, reason, isOnDemand }) => {
     const held = byVersion.get(`${model}/${version}/${manifestSha256}`) ?? [];
     const failed = held.filter(({ state }) => state === 'FAILED' || state === 'QUARANTINED');
+    const isAway = isOnDemand === true && held.length === 0;
     return {
       modelId: model,
       version: BigInt(version),
-      wantedCopies: nodes.length,
+      wantedCopies: isAway ? 0 : nodes.length,
       readyCopies: held.filter(({ state }) => state === 'READY').length,
       failedCopies: failed.length,
-      reason: reason || (failed[0]?.reason ?? ''),
+      reason: reason || (failed[0]?.reason ?? (isAway ? ON_DEMAND : '')),
       weight,
     };
   });
